@@ -1,0 +1,1 @@
+"""The only mail I/O: one module per protocol, behind the protocols of `base`."""

@@ -1,0 +1,264 @@
+"""Sockets with a deadline on every step, and TLS. The only module that imports `ssl`."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import ssl
+import threading
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from airflow_email_conn.errors import (
+    ConnectError,
+    DeadlineError,
+    EmailError,
+    NetworkError,
+    SettingsError,
+    TLSError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Deadline", "Stream", "Trust"]
+
+_READ_SIZE = 256 * 1024  # one TLS record holds 16 kB; a plain read takes what the kernel has
+_PROGRESS = 16 * 1024  # bytes a step must move within one timeout to be given another
+
+# family, type, protocol, canonical name, socket address: as socket.getaddrinfo gives it
+_AddressInfo: TypeAlias = "tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]"
+
+
+class Deadline:
+    """How long one step may take.
+
+    A step that moves much data gets the same time again for every 16 kB, so a long download may take its
+    time, and one byte every few seconds may not.
+
+    :param seconds: time for the step.
+    :param step: what is being waited for, for the error message.
+    """
+
+    __slots__ = ("_end", "_moved", "seconds", "step")
+
+    def __init__(self, seconds: float, step: str) -> None:
+        self.seconds = seconds
+        self.step = step
+        self._end = time.monotonic() + seconds
+        self._moved = 0
+
+    def remaining(self) -> float:
+        """Seconds left. :raises DeadlineError: none."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise self.error()
+        return left
+
+    def moved(self, count: int) -> None:
+        """Count bytes that were read or written."""
+        self._moved += count
+        if self._moved >= _PROGRESS:
+            self._moved = 0
+            self._end = time.monotonic() + self.seconds
+
+    def error(self) -> DeadlineError:
+        """The error to raise."""
+        return DeadlineError(f"{self.step}: not done within {self.seconds:g} s (the connection's timeout)")
+
+
+class Trust:
+    """Whom to trust when TLS starts.
+
+    :param check_identity: verify the certificate chain and the host name; off: encrypt, trust anybody.
+    :param ca_certificates: PEM text, or the path of a PEM file, to trust instead of the system's store.
+    """
+
+    __slots__ = ("_ca_certificates", "check_identity")
+
+    def __init__(self, *, check_identity: bool = True, ca_certificates: str = "") -> None:
+        self.check_identity = check_identity
+        self._ca_certificates = ca_certificates
+
+    def context(self) -> ssl.SSLContext:
+        """The SSLContext for it: building one costs 20 ms, so there is one for each trust setting.
+
+        :raises SettingsError: the CA certificates cannot be read.
+        """
+        return _context(self.check_identity, self._ca_certificates)
+
+
+@lru_cache(maxsize=64)
+def _context(check_identity: bool, ca_certificates: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not check_identity:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    try:
+        if not ca_certificates:
+            context.load_default_certs()
+        elif "-----BEGIN" in ca_certificates:
+            context.load_verify_locations(cadata=ca_certificates)
+        else:
+            context.load_verify_locations(cafile=ca_certificates)
+    except (OSError, ValueError) as exc:
+        raise SettingsError(
+            "ca_certificates: neither PEM certificates nor the path of a readable file of them"
+        ) from exc
+    return context
+
+
+class Stream:
+    """A TCP connection, encrypted or not yet, whose every operation ends by a deadline.
+
+    :param host: name or address to connect to; also the name that the certificate must carry.
+    :param timeout: seconds for each step.
+    """
+
+    __slots__ = ("_socket", "encrypted", "host", "port", "timeout")
+
+    def __init__(self, connected: socket.socket, host: str, port: int, timeout: float) -> None:
+        self._socket = connected
+        self.host, self.port, self.timeout = host, port, timeout
+        self.encrypted = False
+
+    @classmethod
+    def connect(cls, host: str, port: int, timeout: float, on_step: Callable[[str], None]) -> Stream:
+        """Resolve the name and connect to the first of its addresses that answers.
+
+        :param timeout: seconds for resolving, and again for connecting to all addresses together.
+        :raises ConnectError, DeadlineError:
+        """
+        on_step("resolve")
+        addresses = _resolve(host, port, Deadline(timeout, f"resolve {host}"))
+        on_step("connect")
+        deadline = Deadline(timeout, f"connect to {host} port {port}")
+        failure: OSError | None = None
+        for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                # A dead first address (an unrouted IPv6 one, say) must leave time for the others.
+                sock.settimeout(deadline.remaining() / (len(addresses) - tried))
+                sock.connect(address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as exc:  # DeadlineError is one too: no time is left for the other addresses
+                sock.close()
+                failure = exc
+                if isinstance(exc, EmailError):
+                    raise
+            else:
+                return cls(sock, host, port, timeout)
+        if isinstance(failure, TimeoutError):
+            raise deadline.error() from failure
+        reason = (failure.strerror if failure else None) or "no address"
+        raise ConnectError(f"cannot connect to {host} port {port}: {reason}") from failure
+
+    @property
+    def local_address(self) -> str:
+        """This side's IP address; empty when the connection is gone."""
+        try:
+            return str(self._socket.getsockname()[0])
+        except OSError:
+            return ""
+
+    def deadline(self, step: str) -> Deadline:
+        """A deadline of the stream's timeout for one step."""
+        return Deadline(self.timeout, f"{step} at {self.host} port {self.port}")
+
+    def start_tls(self, trust: Trust) -> None:
+        """Encrypt from here on. :raises TLSError, DeadlineError, NetworkError, SettingsError:"""
+        deadline = self.deadline("TLS handshake")
+        context = trust.context()
+        try:
+            self._socket.settimeout(deadline.remaining())
+            self._socket = context.wrap_socket(self._socket, server_hostname=self.host)
+        except TimeoutError as exc:
+            raise deadline.error() from exc
+        except ssl.SSLError as exc:
+            raise TLSError(_tls_problem(exc, self.host, self.port)) from exc
+        except OSError as exc:
+            raise NetworkError(f"the TLS handshake with {self.host} port {self.port} broke off") from exc
+        self.encrypted = True
+
+    def read(self, deadline: Deadline) -> bytes:
+        """What has come, at least one byte; none at the end of the stream."""
+        try:
+            self._socket.settimeout(deadline.remaining())
+            data = self._socket.recv(_READ_SIZE)
+        except TimeoutError as exc:
+            raise deadline.error() from exc
+        except OSError as exc:
+            raise NetworkError(f"{deadline.step}: the connection broke") from exc
+        deadline.moved(len(data))
+        return data
+
+    def write(self, data: bytes, deadline: Deadline) -> None:
+        """Hand all of `data` to the network."""
+        view = memoryview(data)
+        try:
+            while view:
+                self._socket.settimeout(deadline.remaining())
+                sent = self._socket.send(view[:_READ_SIZE])
+                deadline.moved(sent)
+                view = view[sent:]
+        except TimeoutError as exc:
+            raise deadline.error() from exc
+        except OSError as exc:
+            raise NetworkError(f"{deadline.step}: the connection broke") from exc
+
+    def close(self) -> None:
+        """Close at once, from any thread; a call that waits in another one ends."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:  # the other side was faster
+            pass
+        finally:
+            self._socket.close()
+
+
+def _resolve(host: str, port: int, deadline: Deadline) -> list[_AddressInfo]:
+    """Addresses of a host. getaddrinfo knows no time-out, so it waits in a thread of its own."""
+    answer: queue.SimpleQueue[list[_AddressInfo] | OSError | UnicodeError] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))  # type: ignore[arg-type]
+        except (OSError, UnicodeError) as exc:
+            answer.put(exc)
+
+    threading.Thread(target=ask, name=f"resolve {host}", daemon=True).start()
+    try:
+        result = answer.get(timeout=deadline.remaining())
+    except queue.Empty:
+        raise deadline.error() from None
+    if isinstance(result, Exception):
+        raise ConnectError(f"no address found for host {host!r}: check its spelling and the DNS") from result
+    return result
+
+
+# OpenSSL's X509_V_ERR_* codes (x509_vfy.h) that have a mend of their own.
+_VERIFY_PROBLEMS = {
+    10: "its certificate has expired",
+    9: "its certificate is not valid yet",
+    18: "its certificate is self-signed; put it into ca_certificates to trust it",
+    19: "its certificate chain ends in a root that is not trusted; put that root into ca_certificates",
+    20: "its certificate comes from an authority that is not trusted; put that one into ca_certificates",
+    62: "its certificate is for another host name",
+    64: "its certificate is for another IP address",
+}
+
+
+def _tls_problem(exc: ssl.SSLError, host: str, port: int) -> str:
+    """What went wrong, with the mend."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        problem = _VERIFY_PROBLEMS.get(exc.verify_code, "its certificate cannot be verified")
+        return f"TLS with {host} port {port} refused: {problem}"
+    if exc.reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
+        return (
+            f"{host} port {port} does not start with TLS: "
+            "the port or the security is wrong; 'tls' may have to be 'starttls' (or 'none')"
+        )
+    return f"TLS with {host} port {port} failed ({exc.reason or 'the server closed the connection'})"
