@@ -1,0 +1,1 @@
+"""IMAP: `session` is one signed-in connection, `mailbox` the Mailbox on it."""

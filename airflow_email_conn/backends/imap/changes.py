@@ -1,0 +1,130 @@
+"""What changes a mailbox on an IMAP server: only the mails that are named, and never by a bare EXPUNGE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_email_conn.errors import CapabilityError
+from airflow_email_conn.model.message import MailRef
+from airflow_email_conn.wire.imap import answers, commands, servers
+from airflow_email_conn.wire.imap.sets import format_sets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from airflow_email_conn.backends.base import Moved, Refs
+    from airflow_email_conn.backends.imap.folders import Folders
+    from airflow_email_conn.backends.imap.session import ImapSession
+    from airflow_email_conn.wire.imap.commands import Command
+    from airflow_email_conn.wire.imap.engine import Data, Status
+
+__all__ = ["Changes"]
+
+
+class Changes:
+    """Flags, copies, moves and deletes mails of one session."""
+
+    def __init__(self, session: ImapSession, folders: Folders) -> None:
+        self._session = session
+        self._folders = folders
+
+    def store(self, refs: Refs, flag: str, *, add: bool) -> Moved:
+        """Add or remove a flag; returns the mails that were there."""
+        stored: Moved = {}
+        for present in self._present(refs):
+            self._store(present, flag, add=add)
+            stored.update({ref: ref for ref in present})
+        return stored
+
+    def copy(self, refs: Refs, folder: str) -> Moved:
+        """Copy; returns the copies."""
+        target = self._folders.named(folder)
+        copies: Moved = {}
+        for present in self._present(refs):
+            copies |= self._transfer(present, target, commands.uid_copy)
+        return copies
+
+    def move(self, refs: Refs, folder: str) -> Moved:
+        """Move; returns the mails at their new place.
+
+        Without MOVE: copy, and only when that succeeded delete just the copied ones (RFC 6851 3.3).
+        """
+        has_move = self._session.has("MOVE")
+        if not has_move:
+            self._need_uidplus("move")
+        target = self._folders.named(folder)
+        moved: Moved = {}
+        for present in self._present(refs):
+            moved |= self._transfer(present, target, commands.uid_move if has_move else commands.uid_copy)
+            if not has_move:
+                self._expunge(present)
+        return moved
+
+    def delete(self, refs: Refs) -> Moved:
+        """Delete for good; returns the mails that were there."""
+        self._need_uidplus("delete")
+        deleted: Moved = {}
+        for present in self._present(refs):
+            self._expunge(present)
+            deleted.update({ref: ref for ref in present})
+        return deleted
+
+    def _need_uidplus(self, action: str) -> None:
+        if not self._session.has("UIDPLUS"):
+            raise CapabilityError(
+                f"this IMAP server cannot {action} single mails without touching others (no UIDPLUS)"
+            )
+
+    def _present(self, refs: Refs) -> Iterable[list[MailRef]]:
+        """For each folder, entered for writing: those of the mails that are there."""
+        for group in _by_folder(refs):
+            self._folders.enter_for(group[0], write=True)
+            there: set[int] = set()
+            for uid_set in _sets(group):
+                found: list[Data] = []
+                search = commands.uid_search([b"UID", uid_set.encode("ascii")], returns_set=False)
+                servers.check("SEARCH", self._session.run(search, found.append))
+                there.update(answers.found_uids(found))
+            yield [ref for ref in group if ref.uid.isdigit() and int(ref.uid) in there]
+
+    def _store(self, refs: Sequence[MailRef], flag: str, *, add: bool) -> None:
+        for uid_set in _sets(refs):
+            servers.check("STORE", self._session.run(commands.uid_store(uid_set, flag, add=add)))
+
+    def _transfer(
+        self, refs: Sequence[MailRef], target: str, command: Callable[[str, str], Command]
+    ) -> Moved:
+        """COPY or MOVE out of the folder that was entered; the new references."""
+        validity = ""
+        uids: dict[int, int] = {}
+        for uid_set in _sets(refs):
+            codes: list[Status] = []
+            transfer = command(uid_set, target)
+            status = self._session.run(transfer, on_status=codes.append)
+            if status.kind != "OK":
+                raise self._folders.refusal(target, transfer.name, status)
+            validity, new = answers.copied([*codes, status])
+            uids.update(new)
+        return {
+            ref: MailRef(target, str(uids[int(ref.uid)]), validity, ref.message_id)
+            if int(ref.uid) in uids
+            else MailRef(target, "", "", ref.message_id)
+            for ref in refs
+        }
+
+    def _expunge(self, refs: Sequence[MailRef]) -> None:
+        self._store(refs, "\\Deleted", add=True)
+        for uid_set in _sets(refs):
+            servers.check("EXPUNGE", self._session.run(commands.uid_expunge(uid_set)))
+
+
+def _sets(refs: Iterable[MailRef]) -> Iterable[str]:
+    return format_sets(int(ref.uid) for ref in refs if ref.uid.isdigit())
+
+
+def _by_folder(refs: Refs) -> Iterable[list[MailRef]]:
+    """The references of each folder, in order, each once."""
+    groups: dict[tuple[str, str], dict[MailRef, None]] = {}
+    for ref in [refs] if isinstance(refs, MailRef) else refs:
+        groups.setdefault((ref.folder, ref.validity), {})[ref] = None
+    return [list(group) for group in groups.values()]

@@ -1,0 +1,114 @@
+"""The folders of an IMAP session: which there are, and which one it is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_email_conn.backends.base import Folder
+from airflow_email_conn.backends.imap.literals import LiteralBuffer
+from airflow_email_conn.errors import FolderNotFoundError, MailNotFoundError
+from airflow_email_conn.wire.imap import answers, commands, servers
+
+if TYPE_CHECKING:
+    from airflow_email_conn.backends.imap.session import ImapSession
+    from airflow_email_conn.errors import ServerError
+    from airflow_email_conn.model.message import MailRef
+    from airflow_email_conn.wire.imap.engine import Data, Status
+
+__all__ = ["Folders", "Selected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The folder that a session is in.
+
+    :param validity: its UIDVALIDITY.
+    :param writable: it was entered by SELECT, not EXAMINE.
+    """
+
+    name: str
+    validity: str
+    writable: bool
+
+
+class Folders:
+    """Lists folders, finds them by name or special use, and goes into one."""
+
+    def __init__(self, session: ImapSession) -> None:
+        self._session = session
+        self._selected: Selected | None = None
+
+    def all(self) -> tuple[Folder, ...]:
+        """All folders, in the server's order."""
+        listed: dict[str, Folder] = {}
+        buffer = LiteralBuffer()
+
+        def take(data: Data) -> None:
+            entry = answers.listed_folder(buffer.fill(data)) if data.kind == "LIST" else None
+            if entry:
+                listed.setdefault(entry[0], Folder(*entry))
+
+        # Servers with SPECIAL-USE mark folders in any LIST; asking for it needs LIST-EXTENDED (RFC 6154 5.2).
+        extended = self._session.has("SPECIAL-USE") and self._session.has("LIST-EXTENDED")
+        status = self._session.run(commands.list_folders(special_use=extended), take, buffer.take)
+        if status.kind != "OK":
+            raise servers.refusal("LIST", status)
+        return tuple(listed.values())
+
+    def create(self, name: str) -> None:
+        """Create a folder; one that exists already is fine."""
+        status = self._session.run(commands.create(name))
+        if status.kind != "OK" and all(folder.name != name for folder in self.all()):
+            raise servers.refusal("CREATE", status)
+
+    def named(self, folder: str) -> str:
+        """The name of a folder that may be given by its special use. :raises FolderNotFoundError:"""
+        if folder.upper() == "INBOX":
+            return "INBOX"  # RFC 9051 5.1: the one name in any case of letters
+        if not folder.startswith("\\"):
+            return folder
+        known = self.all()
+        for entry in known:
+            if entry.special_use.lower() == folder.lower():
+                return entry.name
+        raise FolderNotFoundError(folder, tuple(entry.name for entry in known))
+
+    def refusal(self, name: str, command: str, status: Status) -> ServerError:
+        """The error for a refused SELECT, COPY or MOVE: a missing folder names those that exist."""
+        if servers.is_transient(status):
+            return servers.refusal(command, status)
+        known = tuple(entry.name for entry in self.all())
+        if servers.is_missing_folder(status) or name not in known:
+            return FolderNotFoundError(name, known)
+        return servers.refusal(command, status)
+
+    def enter(self, folder: str, *, write: bool = False) -> tuple[Selected, bool]:
+        """Go into a folder, read-only unless `write`; also tells whether it was entered anew.
+
+        :raises FolderNotFoundError, ServerError:
+        """
+        name = self.named(folder)
+        here = self._selected
+        if here and here.name == name and (here.writable or not write):
+            return here, False
+        self._selected = None  # a refused SELECT leaves no folder selected (RFC 9051 6.3.2)
+        command = commands.select(name, write=write)
+        codes: list[Status] = []
+        status = self._session.run(command, on_status=codes.append)
+        if status.kind != "OK":
+            raise self.refusal(name, command.name, status)
+        if write and status.code == "READ-ONLY":
+            raise servers.refusal(command.name, replace(status, kind="NO", text="the folder is read-only"))
+        self._selected = Selected(name, answers.uid_validity([*codes, status]), write)
+        return self._selected, True
+
+    def enter_for(self, ref: MailRef, *, write: bool = False) -> Selected:
+        """Go where a mail lies. :raises MailNotFoundError: the folder was rebuilt; UIDs mean others now."""
+        selected, _ = self.enter(ref.folder, write=write)
+        if not ref.uid.isdigit() or ref.validity != selected.validity:
+            raise MailNotFoundError(
+                f"the mail {ref.uid or '(unknown UID)'} in {ref.folder!r} cannot be found any more: "
+                "the folder was rebuilt, or the server did not say where the mail went; search again"
+            )
+        return selected

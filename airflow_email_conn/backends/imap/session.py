@@ -1,0 +1,282 @@
+"""One IMAP connection: connect, encrypt, sign in, run commands. Blocking, with a deadline on every step."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias
+
+from airflow_email_conn.errors import (
+    AuthenticationError,
+    CapabilityError,
+    EmailError,
+    NetworkError,
+    ProtocolError,
+    TLSError,
+    UnavailableError,
+)
+from airflow_email_conn.net import Stream, Trust
+from airflow_email_conn.wire import sasl
+from airflow_email_conn.wire.imap import commands, servers
+from airflow_email_conn.wire.imap.answers import capabilities
+from airflow_email_conn.wire.imap.engine import (
+    Continuation,
+    Data,
+    EndOfStream,
+    Event,
+    ImapEngine,
+    LiteralPiece,
+    LiteralStart,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from airflow_email_conn.backends.base import OnStep
+    from airflow_email_conn.model.server import Server
+    from airflow_email_conn.net import Deadline
+    from airflow_email_conn.wire.imap.commands import Command
+
+__all__ = ["ImapSession"]
+
+# Octets that one call of `run` takes besides streamed literals: a chunk of summaries needs about 1 MB, the
+# UIDs of a million mails 8 MB. More is a server that never stops.
+_MAX_ANSWERS = 64 * 1024 * 1024
+_LOGOUT_TIMEOUT = 2.0  # seconds; a session that ends need not wait for a server that hangs
+
+OnData: TypeAlias = Callable[[Data], None]
+OnLiteral: TypeAlias = Callable[[LiteralStart | LiteralPiece], None]
+
+
+class ImapSession:
+    """A signed-in connection.
+
+    After an error of the network or the protocol nobody knows where the stream stands, so it is closed and
+    every later call raises NetworkError.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._engine = ImapEngine()
+        self._capabilities: frozenset[str] = frozenset()
+        self._broken = ""  # why the session can no longer be used
+
+    @classmethod
+    def open(cls, server: Server, on_step: OnStep) -> ImapSession:
+        """Connect, encrypt and sign in.
+
+        :raises ConnectError, TLSError, DeadlineError, AuthenticationError, UnavailableError, ProtocolError:
+        """
+        session = cls(Stream.connect(server.host, server.port, server.timeout, on_step))
+        try:
+            session._greet(server, on_step)
+            session._sign_in(server, on_step)
+        except BaseException:
+            session._stream.close()
+            raise
+        return session
+
+    def has(self, capability: str) -> bool:
+        """Whether the server has a capability, by its name in upper case."""
+        return capability in self._capabilities
+
+    # ------------------------------------------------------------ opening
+
+    def _greet(self, server: Server, on_step: OnStep) -> None:
+        trust = Trust(check_identity=server.check_server_identity, ca_certificates=server.ca_certificates)
+        if server.security == "tls":
+            on_step("TLS")
+            self._stream.start_tls(trust)
+        on_step("greeting")
+        greeting = self._read_greeting()
+        if server.security == "starttls":
+            on_step("TLS")
+            self._start_tls(greeting, trust)
+        if greeting.kind == "PREAUTH" and server.credential.kind != "none":
+            raise ProtocolError("the IMAP server signed us in by itself, as nobody knows whom; refused")
+
+    def _read_greeting(self) -> Status:
+        deadline = self._stream.deadline("greeting")
+        event = self._next(deadline)
+        if not isinstance(event, Status) or event.tag != "*" or event.kind not in {"OK", "PREAUTH", "BYE"}:
+            raise ProtocolError("what answers there is not an IMAP server")
+        if event.kind == "BYE":
+            raise UnavailableError("the IMAP server turned the connection away", event.text)
+        self._learn(event)
+        return event
+
+    def _start_tls(self, greeting: Status, trust: Trust) -> None:
+        if greeting.kind == "PREAUTH":  # RFC 9051 11.3: it would keep us in clear text
+            raise TLSError("the IMAP server skips sign-in, and with it STARTTLS: refused to go on in clear")
+        self._need_capabilities()
+        if not self.has("STARTTLS"):
+            raise TLSError(
+                "the IMAP server does not offer STARTTLS on this port; "
+                "set the incoming security to 'tls' (port 993) if it speaks TLS from the start"
+            )
+        status = self.run(commands.simple("STARTTLS"))
+        if status.kind != "OK":
+            raise TLSError("the IMAP server refused STARTTLS", status.text)
+        if self._engine.buffered:  # CVE-2011-0411 and its kin: what came before TLS is not the server's word
+            raise ProtocolError("data came behind the answer to STARTTLS, before the encryption: refused")
+        self._stream.start_tls(trust)
+        self._engine = ImapEngine()
+        self._capabilities = frozenset()  # RFC 9051 6.2.1: what was said in clear text counts no more
+
+    def _sign_in(self, server: Server, on_step: OnStep) -> None:
+        credential = server.credential
+        on_step("sign in")
+        self._need_capabilities()
+        if credential.kind == "secret":
+            self._capabilities = self._authenticate(credential.user, credential.secret)
+            self._need_capabilities()
+        elif credential.kind != "none":
+            raise CapabilityError("signing in to IMAP by OAuth is not available in this version")
+        self._engine.literal_plus = self.has("LITERAL+")
+
+    def _authenticate(self, user: str, secret: str) -> frozenset[str]:
+        """Sign in, once, by one mechanism; returns the capabilities that came with the answer."""
+        if self.has("AUTH=PLAIN"):
+            message = sasl.plain(user, secret)
+            command = commands.authenticate("PLAIN", message if self.has("SASL-IR") else None)
+            status = self.run(command, answer=message)
+        elif not self.has("LOGINDISABLED"):
+            status = self.run(commands.login(user, secret))
+        elif not self._stream.encrypted:
+            raise AuthenticationError(
+                "the IMAP server takes no password without encryption: "
+                "set the incoming security to 'starttls' or 'tls'"
+            )
+        else:
+            raise AuthenticationError("the IMAP server takes no passwords; choose another credential")
+        if status.kind != "OK":
+            raise servers.sign_in_refusal(user, _without(status, secret))
+        return capabilities(status.args) if status.code == "CAPABILITY" else frozenset()
+
+    def _need_capabilities(self) -> None:
+        if self._capabilities:
+            return
+        status = self.run(commands.simple("CAPABILITY"))
+        if status.kind != "OK":
+            raise servers.refusal("CAPABILITY", status)
+
+    # ------------------------------------------------------------ commands
+
+    def run(
+        self,
+        command: Command,
+        on_data: OnData | None = None,
+        on_literal: OnLiteral | None = None,
+        on_status: Callable[[Status], None] | None = None,
+        answer: bytes | None = None,
+    ) -> Status:
+        """Send one command and take everything up to its end.
+
+        :param on_data: called with each untagged answer; they may belong to nobody (RFC 9051 7).
+        :param on_literal: called with long literals, piece by piece; without it they are refused.
+        :param on_status: called with each untagged status.
+        :param answer: sent, in base64, when the server asks for more.
+        :returns: the tagged status: OK, NO or BAD.
+        """
+        if self._broken:
+            raise NetworkError(f"the IMAP session is closed: {self._broken}")
+        try:
+            return self._run(command, on_data, on_literal, on_status, answer)
+        except BaseException as exc:  # also KeyboardInterrupt and a failing callback: the stream is half-read
+            self._broken = exc.message if isinstance(exc, EmailError) else type(exc).__name__
+            self._stream.close()
+            raise
+
+    def _run(
+        self,
+        command: Command,
+        on_data: OnData | None,
+        on_literal: OnLiteral | None,
+        on_status: Callable[[Status], None] | None,
+        answer: bytes | None,
+    ) -> Status:
+        tag = self._engine.start(command)
+        taken = 0
+        deadline = self._stream.deadline(command.name)
+        while True:
+            event = self._next(deadline)
+            if isinstance(event, Status) and event.tag != "*":
+                if event.tag != tag:
+                    raise ProtocolError("the IMAP server answered a command that was not given")
+                self._learn(event)
+                return event
+            taken += _size(event)
+            if taken > _MAX_ANSWERS:
+                raise ProtocolError(f"the IMAP server sent more than {_MAX_ANSWERS} octets of answers")
+            if isinstance(event, Continuation):
+                self._continue(answer, deadline)
+                answer = None
+            else:
+                self._hand_out(event, on_data, on_literal, on_status)
+
+    def _hand_out(
+        self,
+        event: Event,
+        on_data: OnData | None,
+        on_literal: OnLiteral | None,
+        on_status: Callable[[Status], None] | None,
+    ) -> None:
+        if isinstance(event, Data):
+            if event.kind == "CAPABILITY" and isinstance(event.pieces[0], bytes):
+                self._capabilities = capabilities(event.pieces[0])
+            elif on_data:
+                on_data(event)
+        elif isinstance(event, Status):
+            self._learn(event)
+            if event.kind == "BYE":
+                raise UnavailableError("the IMAP server ended the session", event.text)
+            if on_status:
+                on_status(event)
+        elif isinstance(event, LiteralStart | LiteralPiece):
+            if on_literal is None:
+                raise ProtocolError("the IMAP server sent a long literal where none belongs")
+            on_literal(event)
+
+    def _continue(self, answer: bytes | None, deadline: Deadline) -> None:
+        # RFC 9051 6.2.2: "*" cancels an exchange that we have no more to say in.
+        self._stream.write((b64encode(answer) if answer is not None else b"*") + b"\r\n", deadline)
+
+    def _next(self, deadline: Deadline) -> Event:
+        """The next event, after sending what may be sent."""
+        while True:
+            out = self._engine.outgoing()
+            if out:
+                self._stream.write(out, deadline)
+            event = self._engine.next_event()
+            if isinstance(event, EndOfStream):
+                raise NetworkError(f"{deadline.step}: the server closed the connection")
+            if event is not None:
+                return event
+            self._engine.receive(self._stream.read(deadline))
+
+    def _learn(self, status: Status) -> None:
+        if status.code == "CAPABILITY":
+            self._capabilities = capabilities(status.args)
+
+    def close(self) -> None:
+        """Sign out, briefly, and close; never raises."""
+        if not self._broken:
+            self._stream.timeout = min(self._stream.timeout, _LOGOUT_TIMEOUT)
+            with suppress(EmailError):  # BYE is the usual answer; what else may come matters to nobody now
+                self.run(commands.simple("LOGOUT"))
+            self._broken = "it was signed out"
+        self._stream.close()
+
+
+def _size(event: Event) -> int:
+    """Octets of an answer that are held in memory."""
+    if isinstance(event, Data):
+        return 32 + sum(len(piece) for piece in event.pieces if isinstance(piece, bytes))
+    return 0 if isinstance(event, LiteralPiece) else 32
+
+
+def _without(status: Status, secret: str) -> Status:
+    """The status, without the secret that some servers echo in their refusal."""
+    if secret and secret in status.text:
+        return Status(status.tag, status.kind, status.code, b"", status.text.replace(secret, "***"))
+    return status

@@ -1,0 +1,1 @@
+"""Pure translation between bytes and values: opens nothing, waits for nothing, reads no clock."""

@@ -1,0 +1,96 @@
+"""A MailQuery in IMAP's words (RFC 9051 6.4.4).
+
+The server finds a superset for everything that `MailQuery.matches` decides again, so its looser rules (part
+of an address, whole days in its own zone) never lose a mail.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from airflow_email_conn.errors import QueryError
+from airflow_email_conn.wire.imap.commands import string
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_email_conn.model.query import MailQuery
+    from airflow_email_conn.wire.imap.commands import Part
+
+__all__ = ["search_keys"]
+
+# English whatever the locale, as the grammar demands; strftime would translate them.
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MAX_ALTERNATIVES = 50  # nested ORs; servers limit how deep a search may nest
+
+
+def search_keys(query: MailQuery) -> list[Part]:
+    """Search keys to be joined by spaces. :raises QueryError: a value that cannot be sent."""
+    keys: list[Part] = [*_state_keys(query), *_time_keys(query)]
+    keys += _any_of(query, "sender", lambda value: [b"FROM", value])
+    keys += _any_of(query, "recipient", lambda value: [b"OR", b"TO", value, b"CC", value])
+    keys += _any_of(query, "subject", lambda value: [b"SUBJECT", value])
+    keys += _any_of(query, "body", lambda value: [b"BODY", value])
+    keys += _any_of(query, "message_id", lambda value: [b"HEADER", b"MESSAGE-ID", value])
+    if query.raw is not None:
+        keys.append(_raw(query.raw))
+    return keys or [b"ALL"]
+
+
+def _state_keys(query: MailQuery) -> list[Part]:
+    keys: list[Part] = []
+    if query.unseen is not None:
+        keys.append(b"UNSEEN" if query.unseen else b"SEEN")
+    if query.flagged is not None:
+        keys.append(b"FLAGGED" if query.flagged else b"UNFLAGGED")
+    if query.larger_than is not None:
+        keys += (b"LARGER", b"%d" % int(query.larger_than))
+    if query.smaller_than is not None:
+        keys += (b"SMALLER", b"%d" % int(query.smaller_than))
+    return keys
+
+
+def _time_keys(query: MailQuery) -> list[Part]:
+    """SINCE and BEFORE know only days, in the server's zone: a day wider on either side (UTC-12 to +14)."""
+    keys: list[Part] = []
+    since, before = query.time("since"), query.time("before")
+    if since is not None:
+        keys += (b"SINCE", _day(since, -1))
+    if before is not None:
+        keys += (b"BEFORE", _day(before, +2))
+    return keys
+
+
+def _day(when: datetime, days: int) -> bytes:
+    try:
+        day = when.astimezone(timezone.utc) + timedelta(days=days)
+    except OverflowError:  # the first or last days that datetime knows
+        day = when
+    return f"{day.day}-{_MONTHS[day.month - 1]}-{day.year:04d}".encode("ascii")
+
+
+def _any_of(query: MailQuery, name: str, key: Callable[[Part], list[Part]]) -> list[Part]:
+    """OR of a criterion's values; nothing when only the client can decide: for a pattern, for a long list."""
+    values = query.texts(name)
+    if any(isinstance(value, re.Pattern) for value in values):
+        return []
+    if len(values) > _MAX_ALTERNATIVES:
+        if name == "body":
+            raise QueryError(f"body: more than {_MAX_ALTERNATIVES} texts are too many for a server")
+        return []
+    keys: list[Part] = []
+    for count, value in enumerate(values):
+        assert isinstance(value, str)
+        alternative = key(string(value.strip().strip("<>") if name == "message_id" else value, name))
+        keys = [b"OR", *keys, *alternative] if count else alternative
+    return keys
+
+
+def _raw(raw: str) -> Part:
+    if not raw.isascii():
+        raise QueryError("raw: ASCII only; non-ASCII text can be given to subject, body or sender")
+    if re.search(r"\{\d*\+?\}\s*$", raw):
+        raise QueryError("raw: must not end in {n}, which would make the server wait for a literal")
+    return raw.strip().encode("ascii")

@@ -1,0 +1,78 @@
+"""What servers mean by a refusal: the one table of response codes and texts.
+
+Only what a code does not say is read from a text; each text names its server and where it was seen.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from airflow_email_conn.errors import AuthenticationError, ServerError, UnavailableError
+
+if TYPE_CHECKING:
+    from airflow_email_conn.wire.imap.engine import Status
+
+__all__ = ["check", "is_missing_folder", "is_transient", "refusal", "sign_in_refusal"]
+
+# RFC 5530 3 and RFC 9051 7.1: "try again later" rather than "no".
+_TRANSIENT_CODES = frozenset({"UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG", "THROTTLED"})
+_TRANSIENT_TEXTS = re.compile(
+    r"throttled"  # Exchange: "Request is throttled. Suggested Backoff Time: 299961 milliseconds"
+    r"|too many (?:simultaneous )?connections"  # Gmail: "[ALERT] Too many simultaneous connections. (Failure)"
+    r"|authenticated but not connected"  # Exchange Online: "BAD User is authenticated but not connected."
+    r"|server unavailable",  # Exchange Online: "BYE Server Unavailable. 15"
+    re.IGNORECASE,
+)
+# RFC 5530 3: NONEXISTENT; RFC 9051 7.1: TRYCREATE comes with COPY and MOVE to a missing folder.
+_MISSING_FOLDER_CODES = frozenset({"NONEXISTENT", "TRYCREATE"})
+
+_SIGN_IN_MENDS = {  # RFC 5530 3
+    "PRIVACYREQUIRED": "it demands encryption: choose 'starttls' or 'tls' as the incoming security",
+    "EXPIRED": "the password has expired",
+    "CONTACTADMIN": "the mailbox is blocked; ask its administrator",
+    "AUTHORIZATIONFAILED": "the user may not use this mailbox",
+}
+_APP_PASSWORD = re.compile(
+    r"application-specific password"  # Gmail: "[ALERT] Application-specific password required: ..."
+    r"|web login required",  # Gmail: "[WEBALERT ...] Web login required."
+    re.IGNORECASE,
+)
+
+
+def is_transient(status: Status) -> bool:
+    """Whether the same may succeed later."""
+    if status.kind == "BYE":
+        return True
+    return status.code in _TRANSIENT_CODES or bool(_TRANSIENT_TEXTS.search(status.text))
+
+
+def is_missing_folder(status: Status) -> bool:
+    """Whether a code says that the folder does not exist."""
+    return status.code in _MISSING_FOLDER_CODES
+
+
+def refusal(command: str, status: Status) -> ServerError:
+    """The error for a command that was answered NO, BAD or BYE."""
+    kind = UnavailableError if is_transient(status) else ServerError
+    return kind(f"the IMAP server refused {command} ({status.kind}{_code(status)})", status.text)
+
+
+def sign_in_refusal(user: str, status: Status) -> ServerError:
+    """The error for a refused sign-in, with the mend where the server says enough."""
+    if is_transient(status):
+        return UnavailableError(f"the IMAP server cannot take the sign-in of {user!r} now", status.text)
+    mend = _SIGN_IN_MENDS.get(status.code, "check the user and the secret")
+    if _APP_PASSWORD.search(status.text):
+        mend = "this account needs an app password instead of its own"
+    return AuthenticationError(f"the IMAP server refused the sign-in of {user!r}: {mend}", status.text)
+
+
+def _code(status: Status) -> str:
+    return f" [{status.code}]" if status.code else ""
+
+
+def check(command: str, status: Status) -> None:
+    """Nothing for OK. :raises ServerError: the command was refused."""
+    if status.kind != "OK":
+        raise refusal(command, status)

@@ -1,0 +1,1 @@
+"""One suite for each protocol of the package, run by every implementation."""

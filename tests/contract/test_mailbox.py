@@ -1,0 +1,552 @@
+"""What every Mailbox must do: in memory, on Dovecot, on the embedded server."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_email_conn.backends.imap.mailbox import ImapMailbox
+from airflow_email_conn.backends.memory import MemoryMailbox
+from airflow_email_conn.errors import (
+    CapabilityError,
+    EmailError,
+    FolderNotFoundError,
+    MailNotFoundError,
+    ProtocolError,
+    QueryError,
+)
+from airflow_email_conn.model.message import Address, MailRef
+from airflow_email_conn.model.query import MailQuery
+from airflow_email_conn.model.server import Credential, Server
+from tests.contract.mails import CSV, PNG, RECEIVED, invoice, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_email_conn.backends.base import Mailbox
+    from tests.servers.base import MailServers
+
+
+class Place:
+    """A mailbox under test and the way to put mails into it."""
+
+    def __init__(self, mailbox: Mailbox, append: Callable[..., Any], kind: str) -> None:
+        self.mailbox = mailbox
+        self.append = append
+        self.kind = kind
+
+    def only(self, **filters: Any) -> Any:
+        """The one mail that matches."""
+        found = list(self.mailbox.search(MailQuery(**filters)))
+        assert len(found) == 1
+        return found[0]
+
+    def flags(self) -> dict[MailRef, tuple[bool, bool]]:
+        """Flags of every mail of every folder."""
+        return {
+            mail.ref: (mail.seen, mail.flagged)
+            for folder in self.mailbox.folders()
+            if folder.selectable
+            for mail in self.mailbox.search(MailQuery(), folder=folder.name)
+        }
+
+
+def imap_server(servers: MailServers, login: str, **changes: Any) -> Server:
+    """The settings that reach a user's mailbox over verified TLS."""
+    return Server(
+        **{
+            "protocol": "imap",
+            "host": "localhost",
+            "port": servers.imaps_port,
+            "credential": Credential("secret", login, servers.users[login]),
+            "timeout": 10.0,
+            "ca_certificates": str(servers.ca),
+            **changes,
+        }
+    )
+
+
+def ignore(_step: str) -> None:
+    """Nobody is told of the steps."""
+
+
+@pytest.fixture(params=["memory", "bed", "embedded"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """An empty mailbox of each kind."""
+    if request.param == "memory":
+        memory = MemoryMailbox("\\Archive", "\\Trash")
+
+        def append_to_memory(raw: bytes, when: datetime = RECEIVED, **where: Any) -> None:
+            memory.append(raw, received=when, **where)
+
+        yield Place(memory, append_to_memory, "memory")
+        return
+    servers: MailServers = request.getfixturevalue(request.param)
+    login = next(iter(servers.users))
+    servers.empty(login)
+
+    def append(
+        raw: bytes,
+        when: datetime = RECEIVED,
+        *,
+        folder: str = "INBOX",
+        seen: bool = False,
+        flagged: bool = False,
+    ) -> None:
+        flags = " ".join(name for name, on in (("\\Seen", seen), ("\\Flagged", flagged)) if on)
+        servers.append(login, raw, folder, flags, when)
+
+    with ImapMailbox.open(imap_server(servers, login), ignore) as mailbox:
+        yield Place(mailbox, append, request.param)
+
+
+# ------------------------------------------------------------ reading
+
+
+def test_summary_tells_the_envelope_and_the_attachments(place: Place) -> None:
+    """A search yields everything but bodies."""
+    raw = invoice()
+    place.append(raw)
+    mail = place.only()
+    assert mail.subject == "Rechnung für März € 2026"
+    assert mail.sender == Address("billing@acme.com", "Müller, Jörg")
+    assert mail.to == (Address("robot@example.test", "Robot"), Address("second@example.test"))
+    assert mail.cc == (Address("cc@example.test"),)
+    assert mail.reply_to == (Address("accounts@acme.com"),)
+    assert mail.date == datetime(2026, 3, 14, 10, 26, 53, tzinfo=timezone(timedelta(hours=1)))
+    assert mail.received == RECEIVED
+    assert mail.size == len(raw)
+    assert mail.message_id == "<invoice-1@acme.com>"
+    assert mail.in_reply_to == ("<order-7@example.test>",)
+    assert mail.references == ("<order-6@example.test>", "<order-7@example.test>")
+    assert (mail.seen, mail.flagged) == (False, False)
+    listed = [(a.part, a.name, a.content_type, a.inline) for a in mail.attachments]
+    assert listed == [
+        ("1.2.2", "logo.png", "image/png", True),
+        ("2", "rechnung märz.csv", "text/csv", False),
+        ("3", "The order.eml", "message/rfc822", False),
+    ]
+    assert mail.attachments[0].content_id == "logo@acme"
+    assert abs(mail.attachments[0].size - len(PNG)) < 200
+    assert mail.defects == ()
+
+
+def test_attachments_are_the_same_before_and_after_the_fetch(place: Place) -> None:
+    """What a search lists is what the parsed mail has, part by part."""
+    place.append(invoice())
+    summary = place.only()
+    mail = place.mailbox.fetch(summary.ref)
+
+    def plain_form(attachments: Any) -> list[tuple[str, ...]]:
+        return [(a.part, a.name, a.content_type, a.inline, a.content_id, a.encoding) for a in attachments]
+
+    assert plain_form(mail.attachments) == plain_form(summary.attachments)
+
+
+def test_fetch_gives_text_html_and_headers(place: Place) -> None:
+    """The whole mail, decoded."""
+    place.append(invoice())
+    summary = place.only()
+    mail = place.mailbox.fetch(summary.ref)
+    assert mail.text.splitlines() == ["Grüße", "anbei die Rechnung"]
+    assert "<p>Grüße</p>" in mail.html
+    assert mail.header("subject") == "Rechnung für März € 2026"
+    assert mail.ref == summary.ref
+    assert mail.received == RECEIVED
+
+
+def test_raw_and_saved_mail_are_byte_exact(place: Place) -> None:
+    """Not one byte of a mail changes on its way."""
+    raw = invoice()
+    place.append(raw)
+    ref = place.only().ref
+    assert place.mailbox.raw(ref) == raw
+    file = io.BytesIO()
+    assert place.mailbox.save(ref, file) == len(raw)
+    assert file.getvalue() == raw
+
+
+def test_saved_attachments_are_the_senders_files(place: Place) -> None:
+    """Decoded bytes, counted."""
+    place.append(invoice())
+    picture, csv, inner = place.only().attachments
+    for attachment, content in ((csv, CSV), (picture, PNG)):
+        file = io.BytesIO()
+        assert place.mailbox.save(attachment, file) == len(content)
+        assert file.getvalue() == content
+    file = io.BytesIO()
+    place.mailbox.save(inner, file)
+    assert b"Subject: The order" in file.getvalue()
+
+
+def test_large_attachment_is_streamed(place: Place) -> None:
+    """A file far beyond every buffer arrives complete."""
+    content = bytes(itertools.islice(itertools.cycle(range(251)), 1_500_000))
+    place.append(invoice(csv=content))
+    file = io.BytesIO()
+    assert place.mailbox.save(place.only().attachments[1], file) == len(content)
+    assert file.getvalue() == content
+
+
+def test_a_mail_that_is_one_file_has_an_attachment(place: Place) -> None:
+    """A PDF without any multipart around it (providers miss those)."""
+    place.append(
+        b"From: a@b.c\r\nSubject: scan\r\nContent-Type: application/pdf; name=scan.pdf\r\n"
+        b"Content-Transfer-Encoding: base64\r\n\r\nSGVsbG8=\r\n"
+    )
+    (attachment,) = place.only().attachments
+    assert (attachment.part, attachment.name) == ("1", "scan.pdf")
+    file = io.BytesIO()
+    place.mailbox.save(attachment, file)
+    assert file.getvalue() == b"Hello"
+
+
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 200_000])
+def test_bodies_around_the_streaming_threshold(place: Place, size: int) -> None:
+    """Literals just below, at and above the size from which they are streamed."""
+    lines = b"Subject: x\r\n\r\n" + b"0123456789abcdef0123456789abcd\r\n" * (size // 32)
+    raw = lines + b"x" * (size - len(lines))
+    place.append(raw)
+    assert place.mailbox.raw(place.only().ref) == raw
+
+
+def test_reading_changes_nothing(place: Place) -> None:
+    """Search, fetch, raw and save over a whole mailbox leave every flag as it was."""
+    for number in range(6):
+        place.append(invoice(number), seen=bool(number % 2), flagged=number > 3)
+    before = place.flags()
+    assert sorted(before.values()) == [(False, False)] * 2 + [(False, True), (True, False), (True, False)] + [
+        (True, True)
+    ]
+    for mail in place.mailbox.search(MailQuery(subject="rechnung", attachment="*.csv", body="anbei")):
+        place.mailbox.fetch(mail.ref)
+        place.mailbox.raw(mail.ref)
+        place.mailbox.save(mail.ref, io.BytesIO())
+        for attachment in mail.attachments:
+            place.mailbox.save(attachment, io.BytesIO())
+    assert place.flags() == before
+
+
+def test_max_size_is_kept(place: Place) -> None:
+    """A mail larger than allowed is refused, and the mailbox goes on working."""
+    raw = plain(text="x" * 100_000)
+    place.append(raw)
+    ref = place.only().ref
+    assert place.mailbox.raw(ref, max_size=len(raw)) == raw
+    with pytest.raises(ProtocolError, match="larger than 1000 bytes"):
+        place.mailbox.raw(ref, max_size=1000)
+    with pytest.raises(ProtocolError, match="larger than"):
+        place.mailbox.fetch(ref, max_size=len(raw) - 1)
+    assert place.mailbox.raw(ref) == raw
+
+
+# ------------------------------------------------------------ searching
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({}, [1, 2, 3, 4]),
+        ({"sender": "ann@acme.com"}, [1]),
+        ({"sender": "ANN@ACME.COM"}, [1]),
+        ({"sender": "@acme.com"}, [1, 4]),
+        ({"sender": "nn@acme.com"}, []),
+        ({"sender": ["ann@acme.com", "bob@other.org"]}, [1, 2]),
+        ({"sender": {"regex": "^(ann|bob)@"}}, [1, 2]),
+        ({"recipient": "robot@example.test"}, [1, 2, 3, 4]),
+        ({"recipient": "cc@example.test"}, [4]),
+        ({"subject": "report"}, [2, 3]),
+        ({"subject": "märz €"}, [4]),
+        ({"subject": {"regex": "^Re.*[0-9]$"}}, [3, 4]),
+        ({"subject": ["weekly", "march"]}, [2]),
+        ({"body": "needle"}, [3]),
+        ({"attachment": "*.CSV"}, [4]),
+        ({"attachment": ["*.pdf", {"regex": "märz"}]}, [4]),
+        ({"has_attachments": True}, [4]),
+        ({"has_attachments": False}, [1, 2, 3]),
+        ({"unseen": True}, [1, 3, 4]),
+        ({"unseen": False}, [2]),
+        ({"flagged": True}, [3]),
+        ({"message_id": "<plain-2@acme.com>"}, [2]),
+        ({"message_id": "plain-2@acme.com"}, [2]),
+        ({"since": "2026-03-14T12:00:00+00:00"}, [3, 4]),
+        ({"before": "2026-03-14T12:00:00Z"}, [1, 2]),
+        ({"since": "2026-03-14T11:59:59+00:00", "before": "2026-03-15"}, [3]),
+        ({"larger_than": 1000}, [4]),
+        ({"smaller_than": 1000}, [1, 2, 3]),
+        ({"sender": "@acme.com", "subject": "rechnung", "unseen": "true"}, [4]),
+        ({"subject": 'quo"te\\'}, []),
+    ],
+)
+def test_search(place: Place, filters: dict[str, Any], expected: list[int]) -> None:
+    """Criteria, alone and together, find the same everywhere."""
+    noon = datetime(2026, 3, 14, 12, tzinfo=timezone.utc)
+    place.append(plain(1, sender="Ann <ann@acme.com>", subject="Hello"), noon - timedelta(hours=3))
+    place.append(
+        plain(2, sender="bob@other.org", subject="Weekly report"), noon - timedelta(hours=2), seen=True
+    )
+    place.append(
+        plain(3, sender="carl@sub.acme.com", subject="Report 3", text="a needle here"), noon, flagged=True
+    )
+    place.append(invoice(4), noon + timedelta(hours=13))
+    numbers = {
+        "<plain-1@acme.com>": 1,
+        "<plain-2@acme.com>": 2,
+        "<plain-3@acme.com>": 3,
+        "<invoice-4@acme.com>": 4,
+    }
+    found = list(place.mailbox.search(MailQuery(**filters)))
+    assert [numbers[mail.message_id] for mail in found] == expected
+    newest = list(place.mailbox.search(MailQuery(**filters), newest_first=True))
+    assert [mail.ref for mail in newest] == [mail.ref for mail in found][::-1]
+
+
+def test_limit_counts_matches(place: Place) -> None:
+    """The limit is on what matches, lowest first, not on what the server found."""
+    for number in range(12):
+        place.append(plain(number, subject="odd" if number % 2 else "even"))
+    found = list(place.mailbox.search(MailQuery(subject={"regex": "odd"}), limit=3))
+    assert [mail.message_id for mail in found] == [f"<plain-{n}@acme.com>" for n in (1, 3, 5)]
+    (newest,) = place.mailbox.search(MailQuery(), limit=1, newest_first=True)
+    assert newest.message_id == "<plain-11@acme.com>"
+    assert list(place.mailbox.search(MailQuery(), limit=0)) == []
+
+
+def test_search_in_an_empty_folder(place: Place) -> None:
+    """Nothing is no error."""
+    assert list(place.mailbox.search(MailQuery())) == []
+
+
+def test_changing_while_iterating_is_safe(place: Place) -> None:
+    """A search is a snapshot: moving every mail it yields skips none."""
+    place.mailbox.create_folder("Done")
+    for number in range(8):
+        place.append(plain(number))
+    moved = [place.mailbox.move(mail.ref, "Done") for mail in place.mailbox.search(MailQuery())]
+    assert len(moved) == 8
+    assert list(place.mailbox.search(MailQuery())) == []
+    assert len(list(place.mailbox.search(MailQuery(), folder="Done"))) == 8
+
+
+def test_mail_that_arrives_later_is_found_by_the_next_search(place: Place) -> None:
+    """A mailbox that stays open sees new mail."""
+    place.append(plain(1))
+    assert len(list(place.mailbox.search(MailQuery()))) == 1
+    place.append(plain(2))
+    assert len(list(place.mailbox.search(MailQuery()))) == 2
+
+
+def test_more_mails_than_a_chunk(place: Place) -> None:
+    """Chunks join without gap or repeat."""
+    for number in range(260):
+        place.append(plain(number))
+    found = [mail.message_id for mail in place.mailbox.search(MailQuery())]
+    assert found == [f"<plain-{number}@acme.com>" for number in range(260)]
+
+
+def test_raw_syntax(place: Place) -> None:
+    """The server's own syntax where it has one, else a clear refusal."""
+    place.append(plain(1), seen=True)
+    place.append(plain(2))
+    if not place.mailbox.capabilities.raw_search:
+        with pytest.raises(CapabilityError, match="raw"):
+            place.mailbox.search(MailQuery(raw="NOT SEEN"))
+        return
+    assert [mail.message_id for mail in place.mailbox.search(MailQuery(raw="NOT SEEN"))] == [
+        "<plain-2@acme.com>"
+    ]
+
+
+# ------------------------------------------------------------ changing
+
+
+def test_mark_and_flag(place: Place) -> None:
+    """Only what was named changes, one or many, there and back."""
+    for number in range(3):
+        place.append(plain(number))
+    first, second, third = (mail.ref for mail in place.mailbox.search(MailQuery()))
+    assert place.mailbox.mark_seen([first, third]) == {first: first, third: third}
+    assert place.mailbox.flag(second) == {second: second}
+    assert place.flags() == {first: (True, False), second: (False, True), third: (True, False)}
+    place.mailbox.mark_seen(third, seen=False)
+    place.mailbox.flag(second, flagged=False)
+    assert place.flags() == {first: (True, False), second: (False, False), third: (False, False)}
+
+
+def test_move_copy_delete(place: Place) -> None:
+    """Each touches what it names; the new references lead to the mails."""
+    place.mailbox.create_folder("Done")
+    for number in range(4):
+        place.append(plain(number))
+    refs = [mail.ref for mail in place.mailbox.search(MailQuery())]
+    moved = place.mailbox.move(refs[0], "Done")[refs[0]]
+    assert (moved.folder, moved.message_id) == ("Done", "<plain-0@acme.com>")
+    assert place.mailbox.fetch(moved).message_id == "<plain-0@acme.com>"
+    copied = place.mailbox.copy([refs[1], refs[2]], "Done")
+    assert [place.mailbox.fetch(copied[ref]).message_id for ref in (refs[1], refs[2])] == [
+        "<plain-1@acme.com>",
+        "<plain-2@acme.com>",
+    ]
+    assert place.mailbox.delete(refs[3]) == {refs[3]: refs[3]}
+    left = [mail.ref for mail in place.mailbox.search(MailQuery())]
+    assert left == [refs[1], refs[2]]
+    with pytest.raises(MailNotFoundError):
+        place.mailbox.fetch(refs[0])
+    with pytest.raises(MailNotFoundError):
+        place.mailbox.save(refs[3], io.BytesIO())
+
+
+def test_deleting_spares_mails_that_others_marked_deleted(place: Place) -> None:
+    """No bare EXPUNGE: what another program marked as deleted stays."""
+    if place.kind == "memory":
+        pytest.skip("nobody else has a mailbox in memory")
+    for number in range(3):
+        place.append(plain(number))
+    first, second, third = (mail.ref for mail in place.mailbox.search(MailQuery()))
+    place.mailbox._changes.store(second, "\\Deleted", add=True)  # another program's doing
+    place.mailbox.delete(third)
+    place.mailbox.create_folder("Done")
+    place.mailbox.move(first, "Done")
+    assert [mail.ref for mail in place.mailbox.search(MailQuery())] == [second]
+
+
+def test_missing_mails_are_left_out(place: Place) -> None:
+    """A rerun meets mails that are gone: no error, no entry."""
+    place.mailbox.create_folder("Done")
+    place.append(plain(1))
+    place.append(plain(2))
+    first, second = (mail.ref for mail in place.mailbox.search(MailQuery()))
+    place.mailbox.move(first, "Done")
+    assert set(place.mailbox.move([first, second], "Done")) == {second}
+    assert place.mailbox.mark_seen([first]) == {}
+    assert place.mailbox.delete([]) == {}
+
+
+def test_reference_of_a_rebuilt_folder_is_refused(place: Place) -> None:
+    """The same UID under another UIDVALIDITY is another mail."""
+    if place.kind == "memory":
+        pytest.skip("memory has one UIDVALIDITY for ever")
+    place.append(plain(1))
+    ref = place.only().ref
+    stale = MailRef(ref.folder, ref.uid, "1", ref.message_id)
+    for call in (place.mailbox.fetch, place.mailbox.raw, place.mailbox.delete, place.mailbox.mark_seen):
+        with pytest.raises(MailNotFoundError, match="search again"):
+            call(stale)
+    assert place.only().ref == ref
+
+
+# ------------------------------------------------------------ folders
+
+NAMES = [
+    "Junk Mail",
+    "ZUŠ Biskupská",
+    "测试",
+    "R&D",
+    'a"b',
+    "per%cent",
+    "&",
+    "+plus",
+    "Käse & Söhne",
+    "a(b)c",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_folder_names_round_trip(place: Place, name: str) -> None:
+    """Quoting and modified UTF-7: create, list, fill, search, move back."""
+    place.mailbox.create_folder(name)
+    place.mailbox.create_folder(name)
+    assert name in [folder.name for folder in place.mailbox.folders()]
+    place.append(plain(1))
+    place.mailbox.move(place.only().ref, name)
+    (mail,) = place.mailbox.search(MailQuery(), folder=name)
+    assert mail.ref.folder == name
+    place.mailbox.move(mail.ref, "inbox")
+    assert place.only().message_id == "<plain-1@acme.com>"
+
+
+def test_nested_folders(place: Place) -> None:
+    """A path with the server's own delimiter."""
+    delimiter = next(folder.delimiter for folder in place.mailbox.folders() if folder.name == "INBOX") or "/"
+    name = f"Work{delimiter}2026"
+    place.mailbox.create_folder(name)
+    assert name in [folder.name for folder in place.mailbox.folders()]
+    assert list(place.mailbox.search(MailQuery(), folder=name)) == []
+
+
+def test_special_use_names(place: Place) -> None:
+    """A folder by what it is for, whatever it is called."""
+    special = {folder.special_use for folder in place.mailbox.folders()}
+    if "\\Archive" not in special:
+        with pytest.raises(FolderNotFoundError):
+            place.mailbox.search(MailQuery(), folder="\\Archive")
+        return
+    place.append(plain(1))
+    moved = place.mailbox.move(place.only().ref, "\\Archive")
+    (mail,) = place.mailbox.search(MailQuery(), folder="\\Archive")
+    assert mail.ref in moved.values()
+    assert mail.ref.folder == "Archive"
+
+
+def test_missing_folder_names_the_folders(place: Place) -> None:
+    """A typo is answered with what exists, and nothing happens to the mail."""
+    place.mailbox.create_folder("Done")
+    place.append(plain(1))
+    ref = place.only().ref
+    for call in (
+        lambda: place.mailbox.search(MailQuery(), folder="Dnoe"),
+        lambda: place.mailbox.move(ref, "Dnoe"),
+        lambda: place.mailbox.copy(ref, "Dnoe"),
+    ):
+        with pytest.raises(FolderNotFoundError, match="no folder 'Dnoe'.*Done") as caught:
+            call()
+        assert "INBOX" in caught.value.folders
+    assert place.only().ref == ref
+
+
+# ------------------------------------------------------------ injection
+
+NASTY = ["a\r\nb", "a\nb", "a\rb", "a\0b", 'x"\r\nA9 DELETE INBOX', "x\r\nA9 STORE 1:* +FLAGS (\\Deleted)"]
+
+
+@pytest.mark.parametrize("nasty", NASTY)
+def test_nothing_smuggles_in_a_command(place: Place, nasty: str) -> None:
+    """NUL, CR and LF in any parameter: an error, or nothing found, and the mailbox is as it was."""
+    place.append(plain(1))
+    before = place.flags()
+    ref = place.only().ref
+    mailbox = place.mailbox
+    for name in ("subject", "body", "attachment", "message_id", "sender", "recipient", "raw"):
+        with pytest.raises(QueryError):
+            MailQuery(**{name: nasty})
+    calls: list[Callable[[], Any]] = [
+        lambda: list(mailbox.search(MailQuery(), folder=nasty)),
+        lambda: mailbox.move(ref, nasty),
+        lambda: mailbox.copy(ref, nasty),
+        lambda: mailbox.fetch(MailRef(nasty, ref.uid, ref.validity)),
+        lambda: mailbox.fetch(MailRef(ref.folder, nasty, ref.validity)),
+        lambda: mailbox.raw(MailRef(ref.folder, ref.uid, nasty)),
+    ]
+    if place.kind != "memory":  # which has no names that it could not hold
+        calls.append(lambda: mailbox.create_folder(nasty))
+    for call in calls:
+        with pytest.raises(EmailError):
+            call()
+    assert place.flags() == before
+
+
+def test_part_numbers_are_checked(place: Place) -> None:
+    """An attachment that comes back from XCom is not trusted."""
+    place.append(invoice())
+    attachment = place.only().attachments[1]
+    for part in ("1] UID FETCH 1:* (FLAGS", "", "0", "1..2", "a", "1\r\n"):
+        forged = type(attachment).from_dict({**attachment.as_dict(), "part": part})
+        if part == "" and place.kind != "memory":
+            continue  # the whole mail, by the protocol's own meaning
+        with pytest.raises(EmailError):
+            place.mailbox.save(forged, io.BytesIO())
+    assert place.only().seen is False
