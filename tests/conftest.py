@@ -1,0 +1,43 @@
+"""Fixtures for all tests: the mail servers, started once a session, and the amount of property testing."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+from tests.servers.bed import Bed, bed_unavailable, running_bed
+from tests.servers.embedded import EmbeddedServers, embedded_unavailable, running_embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+settings.register_profile("dev", max_examples=25, deadline=None)
+settings.register_profile("ci", max_examples=100, deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[Bed]:
+    """Real Dovecot and Postfix.
+
+    Skipped only where they cannot be had. Where they can, for root on Debian, as in CI, an installation or
+    a start that fails is an error.
+    """
+    reason = bed_unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    with running_bed() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[EmbeddedServers]:
+    """IMAP and SMTP by pymap and aiosmtpd, in this process."""
+    reason = embedded_unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    with running_embedded() as servers:
+        yield servers
