@@ -1,0 +1,105 @@
+"""The flat filter arguments that the sensor and the operators share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_email_conn.errors import QueryError
+from airflow_email_conn.hooks.mail import EmailHook
+from airflow_email_conn.model.message import MailSummary
+from airflow_email_conn.model.query import FILTERS, MailQuery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from airflow_email_conn.backends.base import Mailbox
+    from airflow_email_conn.model.criteria import TextFilter
+
+__all__ = ["MailFilterArguments", "mails_from"]
+
+
+class MailFilterArguments(BaseOperator):
+    r"""Takes a MailQuery apart, since Jinja renders plain arguments only. See MailQuery for what they mean.
+
+    :param email_conn_id: a connection of type `email`.
+    :param folder: where to look: a folder's name, or its special use such as `\Archive`.
+    :param limit: at most so many mails, so that an XCom stays small; None for all.
+    :param newest_first: begin with the newest mail instead of the oldest.
+    """
+
+    template_fields: ClassVar[Sequence[str]] = ("email_conn_id", "folder", *FILTERS)
+
+    def __init__(
+        self,
+        *,
+        email_conn_id: str = EmailHook.default_conn_name,
+        folder: str = "INBOX",
+        limit: int | None = 100,
+        newest_first: bool = False,
+        sender: TextFilter = None,
+        recipient: TextFilter = None,
+        subject: TextFilter = None,
+        body: TextFilter = None,
+        attachment: TextFilter = None,
+        message_id: TextFilter = None,
+        unseen: bool | str | None = None,
+        flagged: bool | str | None = None,
+        has_attachments: bool | str | None = None,
+        since: datetime | str | None = None,
+        before: datetime | str | None = None,
+        larger_than: int | str | None = None,
+        smaller_than: int | str | None = None,
+        raw: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.email_conn_id = email_conn_id
+        self.folder = folder
+        self.limit = limit
+        self.newest_first = newest_first
+        self.sender = sender
+        self.recipient = recipient
+        self.subject = subject
+        self.body = body
+        self.attachment = attachment
+        self.message_id = message_id
+        self.unseen = unseen
+        self.flagged = flagged
+        self.has_attachments = has_attachments
+        self.since = since
+        self.before = before
+        self.larger_than = larger_than
+        self.smaller_than = smaller_than
+        self.raw = raw
+
+    @property
+    def query(self) -> MailQuery:
+        """The query that the rendered arguments make. :raises QueryError:"""
+        return MailQuery(**{name: getattr(self, name) for name in FILTERS})
+
+    def found(self, mailbox: Mailbox) -> list[MailSummary]:
+        """The mails that match, at most `limit`; says so in the log when there may be more."""
+        mails = list(
+            mailbox.search(self.query, folder=self.folder, limit=self.limit, newest_first=self.newest_first)
+        )
+        if self.limit is not None and len(mails) == self.limit:
+            self.log.info("Took %d mails, the limit; more may match", self.limit)
+        return mails
+
+
+def mails_from(value: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> list[MailSummary]:
+    """Mails as another task gave them: one or a list of the sensor's dicts.
+
+    :raises QueryError: something else.
+    """
+    items = [value] if hasattr(value, "keys") else value
+    try:
+        return [MailSummary.from_dict(dict(item)) for item in items]  # type: ignore[call-overload]
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise QueryError(
+            "mails: wants what EmailSensor or FetchEmailOperator gave, one mail or a list of them: "
+            'mails=wait.output or mails=fetch.output["mails"]'
+        ) from exc

@@ -1,0 +1,59 @@
+"""Opens what a connection describes. The only place that chooses a protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_email_conn.errors import CapabilityError
+
+if TYPE_CHECKING:
+    from airflow_email_conn.backends.base import Mailbox, OnStep, Sender
+    from airflow_email_conn.model.server import Server
+    from airflow_email_conn.model.settings import EmailSettings
+
+__all__ = ["open_mailbox", "open_sender"]
+
+
+def _ignore(_step: str) -> None:
+    pass
+
+
+def open_mailbox(settings: EmailSettings, *, on_step: OnStep = _ignore) -> Mailbox:
+    """Connect to the incoming side and sign in.
+
+    :param on_step: told the name of each step before it: resolve, connect, TLS, greeting, sign in.
+    :raises CapabilityError: the connection has no incoming side, or one that this version cannot use.
+    :raises ConnectError, TLSError, DeadlineError, AuthenticationError, UnavailableError, ProtocolError:
+    """
+    server = _usable(settings.incoming, "incoming", "incoming_protocol")
+    if server.protocol == "imap":
+        from airflow_email_conn.backends.imap.mailbox import ImapMailbox  # noqa: PLC0415 - loaded when needed
+
+        return ImapMailbox.open(server, on_step)
+    raise _not_yet(server)
+
+
+def open_sender(settings: EmailSettings, *, on_step: OnStep = _ignore) -> Sender:
+    """Connect to the outgoing side and sign in. Parameters and errors as `open_mailbox`."""
+    server = _usable(settings.outgoing, "outgoing", "outgoing_protocol")
+    if server.protocol == "smtp":
+        from airflow_email_conn.backends.smtp import SmtpSender  # noqa: PLC0415 - loaded when needed
+
+        return SmtpSender.open(server, from_address=settings.from_address, on_step=on_step)
+    raise _not_yet(server)
+
+
+def _usable(server: Server | None, direction: str, field: str) -> Server:
+    """The server of a direction, if its sign-in can be done."""
+    if server is None:
+        raise CapabilityError(f"the connection has no {direction} side; set {field} to use it")
+    if server.credential.oauth is not None:
+        raise CapabilityError(
+            f"the {direction} credential {server.credential.kind!r} is not available in this version; "
+            "use 'secret' or 'none'"
+        )
+    return server
+
+
+def _not_yet(server: Server) -> CapabilityError:
+    return CapabilityError(f"the protocol {server.protocol!r} is not available in this version")

@@ -1,0 +1,1 @@
+"""Runnable DAGs, one for each use case; each is executed by a test."""
