@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
@@ -12,7 +13,7 @@ from airflow_email_conn.model.message import MailSummary
 from airflow_email_conn.model.query import FILTERS, MailQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from airflow_email_conn.backends.base import Mailbox
@@ -30,7 +31,7 @@ class MailFilterArguments(BaseOperator):
     :param newest_first: begin with the newest mail instead of the oldest.
     """
 
-    template_fields: ClassVar[Sequence[str]] = ("email_conn_id", "folder", *FILTERS)
+    template_fields: Sequence[str] = ("email_conn_id", "folder", *FILTERS)
 
     def __init__(
         self,
@@ -95,9 +96,9 @@ def mails_from(value: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> list[M
 
     :raises QueryError: something else.
     """
-    items = [value] if hasattr(value, "keys") else value
+    items = [value] if isinstance(value, Mapping) else value
     try:
-        return [MailSummary.from_dict(dict(item)) for item in items]  # type: ignore[call-overload]
+        return [MailSummary.from_dict(dict(item)) for item in items]
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise QueryError(
             "mails: wants what EmailSensor or FetchEmailOperator gave, one mail or a list of them: "

@@ -8,10 +8,11 @@ from airflow_email_conn.errors import CapabilityError
 
 if TYPE_CHECKING:
     from airflow_email_conn.backends.base import Mailbox, OnStep, Sender
+    from airflow_email_conn.model.draft import Draft, SendReceipt
     from airflow_email_conn.model.server import Server
     from airflow_email_conn.model.settings import EmailSettings
 
-__all__ = ["open_mailbox", "open_sender"]
+__all__ = ["open_mailbox", "open_sender", "send"]
 
 
 def _ignore(_step: str) -> None:
@@ -37,10 +38,24 @@ def open_sender(settings: EmailSettings, *, on_step: OnStep = _ignore) -> Sender
     """Connect to the outgoing side and sign in. Parameters and errors as `open_mailbox`."""
     server = _usable(settings.outgoing, "outgoing", "outgoing_protocol")
     if server.protocol == "smtp":
-        from airflow_email_conn.backends.smtp import SmtpSender  # noqa: PLC0415 - loaded when needed
+        from airflow_email_conn.backends.smtp.sender import SmtpSender  # noqa: PLC0415 - loaded when needed
 
         return SmtpSender.open(server, from_address=settings.from_address, on_step=on_step)
     raise _not_yet(server)
+
+
+def send(settings: EmailSettings, draft: Draft) -> SendReceipt:
+    """Send one mail. What is wrong with the draft is found before a connection is made.
+
+    :raises DraftError: it cannot be composed.
+    :raises RefusedError, DeliveryUnknownError: and all that `open_sender` raises.
+    """
+    from airflow_email_conn.wire.compose import message  # noqa: PLC0415 - loaded when needed
+
+    _usable(settings.outgoing, "outgoing", "outgoing_protocol")
+    message.check(draft, sender=settings.from_address)
+    with open_sender(settings) as sender:
+        return sender.send(draft)
 
 
 def _usable(server: Server | None, direction: str, field: str) -> Server:

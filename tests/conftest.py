@@ -1,8 +1,12 @@
-"""Fixtures for all tests: the mail servers, started once a session, and the amount of property testing."""
+"""Fixtures for all tests: a throw-away Airflow, the mail servers, and the amount of property testing."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +17,16 @@ from tests.servers.embedded import EmbeddedServers, embedded_unavailable, runnin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Airflow reads these once, when it is first imported: before any test module is.
+_HOME = tempfile.mkdtemp(prefix="email-conn-tests-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+os.environ.update(
+    AIRFLOW_HOME=_HOME,
+    AIRFLOW__CORE__DAGS_FOLDER=str(Path(__file__).parent.parent / "dags_examples"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__TEST_CONNECTION="Enabled",
+)
 
 settings.register_profile("dev", max_examples=25, deadline=None)
 settings.register_profile("ci", max_examples=100, deadline=None)

@@ -1,4 +1,4 @@
-"""A mailbox in memory: the reference of what the protocol's methods mean, and a stand-in for tests of DAGs."""
+"""A mailbox in memory: what the protocol's methods mean, and a stand-in for tests of DAGs."""
 
 from __future__ import annotations
 

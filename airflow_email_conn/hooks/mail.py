@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook, ObjectStoragePath
 
-from airflow_email_conn.client import open_mailbox, open_sender
+from airflow_email_conn.client import open_mailbox, open_sender, send
 from airflow_email_conn.errors import DeliveryUnknownError, EmailError, SettingsError
 from airflow_email_conn.hooks.connection import settings_of
 from airflow_email_conn.hooks.failures import DeliveryUnknownFailError
@@ -72,9 +72,9 @@ class EmailHook(BaseHook):
         :raises DeliveryUnknownError: it may have gone out; Airflow does not retry the task.
         """
         ready = _with_stored_files(draft)
+        self._warn_of_unchecked(self.settings.outgoing)
         try:
-            with self.sender() as sender:
-                return sender.send(ready)
+            return send(self.settings, ready)
         except DeliveryUnknownError as exc:
             raise DeliveryUnknownFailError(exc.message, exc.server_text) from exc
 

@@ -81,7 +81,7 @@ class MailQuery:
             object.__setattr__(self, name, tuple(_address(name, value) for value in self.texts(name)))
         if any(isinstance(value, re.Pattern) for value in self.texts("body")):
             raise QueryError("body: the server finds texts, not patterns; match the fetched mail's text")
-        if self.raw is not None and (not self.raw.strip() or any(c in self.raw for c in "\0\r\n")):
+        if self.raw is not None and not _is_raw(self.raw):
             raise QueryError("raw: must not be empty nor contain NUL, CR or LF")
 
     def texts(self, name: str) -> Texts:
@@ -108,6 +108,10 @@ class MailQuery:
 
 
 FILTERS = tuple(field.name for field in fields(MailQuery))
+
+
+def _is_raw(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and not any(c in value for c in "\0\r\n")
 
 
 def _address(name: str, value: str | re.Pattern[str]) -> str | re.Pattern[str]:

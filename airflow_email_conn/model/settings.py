@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_email_conn.errors import SettingsError
 from airflow_email_conn.model.fields import BY_KEY
-from airflow_email_conn.model.partners import HostReader, outgoing_partner
+from airflow_email_conn.model.hosts import HostReader
+from airflow_email_conn.model.partners import outgoing_partner
 from airflow_email_conn.model.server import Credential, OAuth, Server
 
 if TYPE_CHECKING:

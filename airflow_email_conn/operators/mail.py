@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-    from airflow_email_conn.backends.base import Mailbox, Moved
+    from airflow_email_conn.backends.base import Mailbox
     from airflow_email_conn.model.message import Attachment, MailRef, MailSummary
 
 __all__ = ["FetchEmailOperator", "SendEmailOperator", "UpdateEmailOperator"]
@@ -38,7 +39,7 @@ class _GivenOrFound(MailFilterArguments):
         selects files, and every other filter is refused.
     """
 
-    template_fields: ClassVar[Sequence[str]] = ("mails", *MailFilterArguments.template_fields)
+    template_fields: Sequence[str] = ("mails", *MailFilterArguments.template_fields)
 
     def __init__(
         self, *, mails: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None, **kwargs: Any
@@ -58,14 +59,15 @@ class _GivenOrFound(MailFilterArguments):
         given = [name for name in FILTERS if name != "attachment" and getattr(self, name) is not None]
         if given:
             raise QueryError(
-                f"{', '.join(given)}: filters select nothing from given mails; leave out `mails`"
+                f"{', '.join(given)}: filters choose nothing among given mails; leave out `mails`"
             )
 
 
 class FetchEmailOperator(_GivenOrFound):
     """Streams attachments into storage, each once, however often it runs.
 
-    Layout: `<path>/dt=<day received, UTC>/<id>/<file>`, and `_manifest.json` in the same folder, written last.
+    Layout: `<path>/dt=<day received, UTC>/<id>/<file>`, and in the same folder `_manifest.json`, written
+    last.
 
     Gives `output["files"]`, a dict for each file: path, name, size (bytes), sha256, content_type, message_id;
     and `output["mails"]`, the mails it took them from. The files are the task's return value, since Airflow
@@ -76,7 +78,7 @@ class FetchEmailOperator(_GivenOrFound):
     :param eml: the whole mail too, as `mail.eml`.
     """
 
-    template_fields: ClassVar[Sequence[str]] = ("path", *_GivenOrFound.template_fields)
+    template_fields: Sequence[str] = ("path", *_GivenOrFound.template_fields)
 
     def __init__(self, *, path: str, inline: bool = False, eml: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -136,7 +138,7 @@ class UpdateEmailOperator(_GivenOrFound):
     :param delete: delete for good.
     """
 
-    template_fields: ClassVar[Sequence[str]] = ("copy_to", "move_to", *_GivenOrFound.template_fields)
+    template_fields: Sequence[str] = ("copy_to", "move_to", *_GivenOrFound.template_fields)
 
     def __init__(
         self,
@@ -176,29 +178,24 @@ class UpdateEmailOperator(_GivenOrFound):
                 mailbox.create_folder(folder)
         now = {mail.ref: mail for mail in mails}
         if self.seen is not None:
-            now = _moved(now, mailbox.mark_seen(now, seen=self.seen), seen=self.seen)
+            there = mailbox.mark_seen(now, seen=self.seen)
+            now = {ref: replace(now[ref], seen=self.seen) for ref in there}
         if self.flag is not None:
-            now = _moved(now, mailbox.flag(now, flagged=self.flag), flagged=self.flag)
+            there = mailbox.flag(now, flagged=self.flag)
+            now = {ref: replace(now[ref], flagged=self.flag) for ref in there}
         if self.copy_to:
             now = {ref: now[ref] for ref in mailbox.copy(now, self.copy_to)}
         if self.move_to:
-            now = _moved(now, mailbox.move(now, self.move_to))
+            now = {new: _at(now[old], new) for old, new in mailbox.move(now, self.move_to).items()}
         if self.delete:
-            now = _moved(now, mailbox.delete(now))
+            now = {ref: now[ref] for ref in mailbox.delete(now)}
         return [mail.as_dict() for mail in now.values()]
 
 
-def _moved(mails: dict[MailRef, MailSummary], moved: Moved, **changed: bool) -> dict[MailRef, MailSummary]:
-    """The mails that were there, as they are now; their attachments lie where they do."""
-    return {
-        new: replace(
-            mails[old],
-            ref=new,
-            attachments=tuple(replace(attachment, ref=new) for attachment in mails[old].attachments),
-            **changed,
-        )
-        for old, new in moved.items()
-    }
+def _at(mail: MailSummary, ref: MailRef) -> MailSummary:
+    """The mail at its new place, and its attachments with it."""
+    attachments = tuple(replace(attachment, ref=ref) for attachment in mail.attachments)
+    return replace(mail, ref=ref, attachments=attachments)
 
 
 class SendEmailOperator(BaseOperator):
@@ -218,7 +215,7 @@ class SendEmailOperator(BaseOperator):
         are used for what is left empty, and the answer is marked as automatic (RFC 3834).
     """
 
-    template_fields: ClassVar[Sequence[str]] = (
+    template_fields: Sequence[str] = (
         "email_conn_id",
         "to",
         "subject",
@@ -272,7 +269,7 @@ class SendEmailOperator(BaseOperator):
         self,
         parent: Any,
         template_fields: Iterable[str],
-        context: Mapping[str, Any],
+        context: Context,
         jinja_env: jinja2.Environment,
         seen_oids: set[int],
     ) -> None:
@@ -280,7 +277,7 @@ class SendEmailOperator(BaseOperator):
         # What comes from another task (`seen_oids`) is data, whatever it ends in.
         for name in ("text", "html"):
             value = getattr(parent, name)
-            if isinstance(value, str) and value.endswith(_TEMPLATE_FILES) and id(value) not in seen_oids:
+            if _is_template_file(value) and id(value) not in seen_oids:
                 setattr(parent, name, "{% include " + repr(value) + " %}")
         super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
 
@@ -308,6 +305,11 @@ class SendEmailOperator(BaseOperator):
             headers=self.headers or {},
         )
         return draft if self.answers is None else _answer(draft, self.answers)
+
+
+def _is_template_file(value: object) -> bool:
+    """A path that ends like a template; a sentence that ends in an address of a web page is none."""
+    return isinstance(value, str) and value.endswith(_TEMPLATE_FILES) and not re.search(r"\s|://", value)
 
 
 def _listed(attachments: Any) -> list[Any]:

@@ -47,7 +47,7 @@ class MailStore:
         :returns: an entry for each file: path, name, size (bytes), sha256, content_type, message_id.
         """
         folder, manifest = self._place(mail)
-        wanted = [*attachments, *([mail.ref] if eml else [])]
+        wanted: list[Attachment | MailRef] = [*attachments, *([mail.ref] if eml else [])]
         known = {entry["part"]: entry for entry in manifest.get("files", ())}
         if not manifest or any(_part(what) not in known for what in wanted):
             taken = {MANIFEST, _EML, *(entry["stored_as"].casefold() for entry in known.values())}
@@ -114,7 +114,7 @@ def _save(
     else:
         name = stored_as = _EML
         content_type = "message/rfc822"
-    with (folder / stored_as).open("wb") as file:
+    with (folder / stored_as).open("wb") as file:  # type: ignore[no-untyped-call]
         hashing = _Hashing(file)
         size = mailbox.save(what, hashing)
     return {

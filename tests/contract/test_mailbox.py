@@ -502,7 +502,7 @@ def test_missing_folder_names_the_folders(place: Place) -> None:
         lambda: place.mailbox.move(ref, "Dnoe"),
         lambda: place.mailbox.copy(ref, "Dnoe"),
     ):
-        with pytest.raises(FolderNotFoundError, match="no folder 'Dnoe'.*Done") as caught:
+        with pytest.raises(FolderNotFoundError, match=r"no folder 'Dnoe'.*Done") as caught:
             call()
         assert "INBOX" in caught.value.folders
     assert place.only().ref == ref

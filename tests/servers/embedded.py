@@ -1,7 +1,7 @@
 r"""Mail servers inside this process, from PyPI packages alone: IMAP by pymap, SMTP by aiosmtpd.
 
 For tests where no real servers can run, for the demo, and as a second opinion beside the real ones. What is
-accepted by SMTP lies in the recipient's INBOX when the client reads the 250. pymap needs Python 3.11.
+accepted by SMTP lies in the recipient's INBOX when the client reads the 250.
 
 Where pymap 0.36.7 differs from Dovecot, as seen on the wire:
 
@@ -16,6 +16,8 @@ Where pymap 0.36.7 differs from Dovecot, as seen on the wire:
 * MOVE answers ``* OK [COPYUID ...] Moved.``, without the code when nothing matched.
 * A connection whose selected folder is renamed or deleted gets BYE and is closed.
 
+On Python 3.10 it is pymap 0.27.0, which is the same in all this, and has no ID either.
+
 Where aiosmtpd 1.4.6 differs from Postfix:
 
 * No PIPELINING, DSN or CHUNKING; the parameters of DSN get 555. AUTH is only PLAIN and LOGIN.
@@ -28,6 +30,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +102,10 @@ def running_embedded(users: Mapping[str, str] = DEFAULT_USERS) -> Iterator[Embed
     :param users: password by login; a login is an address of ``example.test``, at least one.
     """
     # Here, so that this module can be imported, and asked, without the packages.
-    from tests.servers.embedded_imap import ImapStore  # noqa: PLC0415
+    if sys.version_info >= (3, 11):
+        from tests.servers.embedded_imap import ImapStore  # noqa: PLC0415
+    else:
+        from tests.servers.embedded_imap_310 import ImapStore  # noqa: PLC0415
     from tests.servers.embedded_smtp import MESSAGE_SIZE_LIMIT, SmtpPorts  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="embedded-") as directory, LoopThread.running("embedded") as loop:

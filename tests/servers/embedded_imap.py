@@ -1,11 +1,11 @@
 """The IMAP half of the embedded servers: pymap with its in-memory store.
 
-Quirks of pymap 0.36.7 that a client or a contract suite meets are listed in ``embedded``.
+Quirks of pymap 0.36.7 that a client or a contract suite meets are listed in ``embedded``. For Python 3.10
+see ``embedded_imap_310``.
 """
 
 from __future__ import annotations
 
-import asyncio
 from argparse import Namespace
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -20,8 +20,10 @@ from pymap.user import Passwords, UserMetadata
 from pysasl.hashing import BuiltinHash
 
 from tests.servers.base import HOST
+from tests.servers.embedded_streams import StreamPorts
 
 if TYPE_CHECKING:
+    import asyncio
     import ssl
     from collections.abc import Mapping
 
@@ -48,8 +50,7 @@ class ImapStore:
         self._users = users
         self._context = context
         self._login = Login(self._config(starttls=True))
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._servers: list[asyncio.Server] = []
+        self._ports = StreamPorts()
 
     async def start(self) -> tuple[int, int]:
         """Begin to listen and return the port with STARTTLS and the one with implicit TLS."""
@@ -62,10 +63,7 @@ class ImapStore:
 
     async def stop(self) -> None:
         """Stop listening and drop all clients, whatever they are doing."""
-        for server in self._servers:
-            server.close()
-        for writer in self._writers:
-            writer.transport.abort()
+        self._ports.close()
 
     async def deliver(self, login: str, raw: bytes) -> None:
         """Put a message into a user's INBOX; clients in IDLE hear of it."""
@@ -91,19 +89,7 @@ class ImapStore:
     async def _listen(self, config: Config, context: ssl.SSLContext | None) -> int:
         imap = IMAPServer(self._login, config)
 
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._writers.add(writer)
-            try:
-                info = SocketInfo.get(writer, ProxyResultLocal(), unique_id=uuid4().bytes)
-                await imap(reader, writer, info)
-            except ConnectionError:
-                pass  # a client that went away; pymap lets it through in a few places
-            finally:
-                self._writers.discard(writer)
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await imap(reader, writer, SocketInfo.get(writer, ProxyResultLocal(), unique_id=uuid4().bytes))
 
-        # By address, not by a socket of our own: asyncio only sets TCP_NODELAY when the socket names its
-        # protocol, and answers in several pieces would each wait 40 ms for the client's delayed ACK.
-        server = await asyncio.start_server(connected, HOST, 0, ssl=context)
-        self._servers.append(server)
-        port: int = server.sockets[0].getsockname()[1]
-        return port
+        return await self._ports.listen(serve, context)

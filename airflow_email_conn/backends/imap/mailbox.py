@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_email_conn.model.query import MailQuery
     from airflow_email_conn.model.server import Server
     from airflow_email_conn.wire.imap.engine import Data
+    from airflow_email_conn.wire.imap.fetch import Items
 
 __all__ = ["ImapMailbox"]
 
@@ -113,7 +114,7 @@ class ImapMailbox:
         """Summaries in the order of `uids`; vanished mails are left out."""
         self._folders.enter_for(replace(place, uid=str(uids[0])))
         buffer = LiteralBuffer(limit=fetch.MAX_HEADER)
-        found: dict[int, fetch.Items] = {}
+        found: dict[int, Items] = {}
 
         def take(data: Data) -> None:
             # RFC 9051 7: answers may be about other mails, and one mail may be answered in several.
@@ -143,10 +144,10 @@ class ImapMailbox:
         """See `Mailbox.raw`."""
         return self._whole(ref, max_size)[0]
 
-    def _whole(self, ref: MailRef, max_size: int) -> tuple[bytes, fetch.Items]:
+    def _whole(self, ref: MailRef, max_size: int) -> tuple[bytes, Items]:
         self._folders.enter_for(ref)
         buffer = LiteralBuffer(limit=max_size + 1)
-        found: fetch.Items = {}
+        found: Items = {}
 
         def take(data: Data) -> None:
             items = fetch.items(buffer.fill(data)) if data.kind == "FETCH" else {}

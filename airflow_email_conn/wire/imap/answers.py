@@ -82,7 +82,8 @@ def uid_validity(statuses: Iterable[Status]) -> str:
 
 def copied(statuses: Iterable[Status]) -> tuple[str, dict[int, int]]:
     """UIDVALIDITY of the target and old to new UID, from COPYUID codes (RFC 4315 3); empty without."""
-    validity, uids = "", {}
+    validity = ""
+    uids: dict[int, int] = {}
     for status in statuses:
         match = _COPYUID.match(status.args) if status.code == "COPYUID" else None
         if match:

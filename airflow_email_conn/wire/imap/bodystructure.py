@@ -20,7 +20,7 @@ _MAX_DEPTH = 100  # multiparts in each other, as in `wire/parts.py`; deeper ones
 
 
 def tree(value: Value) -> Part | None:
-    """The root part; None when the value is no body structure. What is odd in it is read as far as it goes."""
+    """The root part; None when the value is no body structure. What is odd is read as far as it goes."""
     if not isinstance(value, list) or not value:
         return None
     return _part(value, "", 0)

@@ -19,7 +19,7 @@ __all__ = ["check", "is_missing_folder", "is_transient", "refusal", "sign_in_ref
 _TRANSIENT_CODES = frozenset({"UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG", "THROTTLED"})
 _TRANSIENT_TEXTS = re.compile(
     r"throttled"  # Exchange: "Request is throttled. Suggested Backoff Time: 299961 milliseconds"
-    r"|too many (?:simultaneous )?connections"  # Gmail: "[ALERT] Too many simultaneous connections. (Failure)"
+    r"|too many (?:simultaneous )?connections"  # Gmail: "[ALERT] Too many simultaneous connections."
     r"|authenticated but not connected"  # Exchange Online: "BAD User is authenticated but not connected."
     r"|server unavailable",  # Exchange Online: "BYE Server Unavailable. 15"
     re.IGNORECASE,

@@ -1,0 +1,1 @@
+"""SMTP: `session` is one signed-in connection, `sender` the Sender on it."""

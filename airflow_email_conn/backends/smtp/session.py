@@ -1,0 +1,236 @@
+"""An SMTP connection up to the point where mail can be sent: TLS, EHLO and sign-in."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from airflow_email_conn.errors import (
+    AuthenticationError,
+    CapabilityError,
+    DeadlineError,
+    EmailError,
+    NetworkError,
+    ProtocolError,
+    ServerError,
+    TLSError,
+    UnavailableError,
+)
+from airflow_email_conn.net import Deadline, Stream, Trust
+from airflow_email_conn.wire import sasl
+from airflow_email_conn.wire.smtp import protocol as smtp
+from airflow_email_conn.wire.smtp.refusals import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_email_conn.model.server import Credential, Server
+
+__all__ = ["SmtpSession"]
+
+_QUIT_SECONDS = 5.0
+_CLOSING = 421  # RFC 5321 4.2.3: this connection ends, whatever was asked
+
+
+class SmtpSession:
+    """Commands and replies over one connection. After any error but a refusal it is not to be used again.
+
+    :param hello: this client's name in EHLO; an address literal of the socket when empty.
+    """
+
+    def __init__(self, stream: Stream, hello: str) -> None:
+        self._stream = stream
+        self._parser = smtp.ReplyParser()
+        self._hello = hello or _literal(stream.local_address)
+        self.extensions = smtp.Extensions()
+        self.open = True
+
+    @classmethod
+    def connect(cls, server: Server, hello: str, on_step: Callable[[str], None]) -> SmtpSession:
+        """Connect, encrypt, greet and sign in, as the server's settings say.
+
+        :param hello: this client's name, or empty.
+        :raises SettingsError, CapabilityError: before anything is sent.
+        :raises ConnectError, TLSError, DeadlineError, NetworkError, AuthenticationError, ServerError:
+        """
+        answers = _answers(server.credential)
+        stream = Stream.connect(server.host, server.port, server.timeout, on_step)
+        session = cls(stream, hello)
+        try:
+            session._start(server, on_step)
+            if answers:
+                on_step("sign in")
+                session._sign_in(server, answers)
+        except BaseException:  # also when the task is cancelled meanwhile: no socket may stay behind
+            session.abandon()
+            raise
+        return session
+
+    @property
+    def where(self) -> str:
+        """Host and port, for messages."""
+        return f"{self._stream.host} port {self._stream.port}"
+
+    def command(self, line: bytes, step: str) -> smtp.Reply:
+        """One command and its reply. :raises NetworkError, DeadlineError, ProtocolError, UnavailableError:"""
+        self.write(line, step)
+        return self.reply(step)
+
+    def write(self, data: bytes, step: str) -> None:
+        """Send; a deadline for each call."""
+        self._stream.write(data, self._stream.deadline(step))
+
+    def reply(self, step: str, *, patience: float = 1.0) -> smtp.Reply:
+        """The next reply, whatever it says but 421.
+
+        :param patience: times the connection's timeout.
+        :raises UnavailableError: the server closes the connection (421).
+        :raises NetworkError, DeadlineError, ProtocolError:
+        """
+        seconds = self._stream.timeout * patience
+        reply = self._next(Deadline(seconds, f"{step} at {self.where}"))
+        if reply.code == _CLOSING:
+            self.abandon()
+            raise UnavailableError(f"{self.where} closed the connection ({step})", reply.text)
+        return reply
+
+    def abandon(self) -> None:
+        """Close without a word: what the server has not answered did not happen."""
+        self.open = False
+        self._stream.close()
+
+    def close(self) -> None:
+        """Say QUIT and close; never raises, and takes 5 seconds at most."""
+        if not self.open:
+            return
+        self.open = False
+        deadline = Deadline(min(_QUIT_SECONDS, self._stream.timeout), "QUIT")
+        with contextlib.suppress(EmailError):
+            self._stream.write(smtp.QUIT, deadline)
+            self._next(deadline)
+        self._stream.close()
+
+    def _next(self, deadline: Deadline) -> smtp.Reply:
+        reply = self._parser.next()
+        while reply is None:
+            data = self._stream.read(deadline)
+            if not data:
+                raise NetworkError(f"{deadline.step}: the server closed the connection")
+            self._parser.feed(data)
+            reply = self._parser.next()
+        return reply
+
+    def _start(self, server: Server, on_step: Callable[[str], None]) -> None:
+        trust = Trust(check_identity=server.check_server_identity, ca_certificates=server.ca_certificates)
+        if server.security == "tls":
+            on_step("TLS")
+            self._stream.start_tls(trust)
+        on_step("EHLO")
+        self._greeting(server.security)
+        self._say_hello()
+        if server.security == "starttls":
+            on_step("TLS")
+            self._start_tls(trust)
+            on_step("EHLO")
+            self._say_hello()  # what was offered without encryption counts no more (RFC 3207 4.2)
+
+    def _greeting(self, security: str) -> None:
+        try:
+            reply = self.reply("greeting")
+        except DeadlineError as exc:
+            if security == "tls":
+                raise
+            raise DeadlineError(
+                f"{exc.message}: the server is silent, as a port is that wants security 'tls' (mostly 465)"
+            ) from exc
+        if reply.positive:
+            return
+        error = UnavailableError if reply.temporary else ServerError
+        raise error(f"{self.where} does not take connections from here", reply.text)
+
+    def _say_hello(self) -> None:
+        reply = self.command(smtp.ehlo(self._hello), "EHLO")
+        if reply.code in {500, 501, 502, 504}:  # a server without extensions (RFC 5321 3.2)
+            self.extensions = smtp.Extensions()
+            reply = self.command(smtp.helo(self._hello), "HELO")
+        elif reply.positive:
+            self.extensions = smtp.Extensions.of(reply)
+        if not reply.positive:
+            error = UnavailableError if reply.temporary else ServerError
+            raise error(f"{self.where} refused the greeting", reply.text)
+
+    def _start_tls(self, trust: Trust) -> None:
+        """RFC 3207, without mercy: no encryption, no mail."""
+        if "STARTTLS" not in self.extensions:
+            raise TLSError(
+                f"{self.where} offers no STARTTLS: choose security 'tls' with its port, "
+                "or somebody in between removes the offer; nothing was sent"
+            )
+        reply = self.command(smtp.STARTTLS, "STARTTLS")
+        if reply.code != 220:
+            raise TLSError(f"{self.where} refused STARTTLS; nothing was sent", reply.text)
+        if self._parser.pending:
+            # Whoever sits in between could plant replies that would count as encrypted (CVE-2021-38371).
+            raise ProtocolError(f"{self.where} sent more than its answer to STARTTLS: possibly an attack")
+        self._stream.start_tls(trust)
+        self._parser = smtp.ReplyParser()
+        self.extensions = smtp.Extensions()
+
+    def _sign_in(self, server: Server, answers: dict[str, tuple[bytes, ...]]) -> None:
+        mechanism = sasl.choose(self.extensions.auth)
+        if mechanism is None:
+            raise CapabilityError(self._no_mechanism())
+        secret = server.credential.secret.encode()
+        self._parser.hide(*smtp.hidden_forms(secret), *smtp.hidden_forms(answers["PLAIN"][0]))
+        pending = list(answers[mechanism])
+        initial = pending.pop(0) if mechanism == "PLAIN" else None
+        reply = self.command(smtp.auth(mechanism, initial), "sign in")
+        while reply.code == 334 and pending:
+            reply = self.command(smtp.auth_answer(pending.pop(0)), "sign in")
+        if reply.code == 334:
+            self.write(smtp.CANCEL, "sign in")
+            raise ProtocolError(f"{self.where} asks for more than {mechanism} has to say")
+        if not reply.positive:
+            raise self._sign_in_error(reply)
+
+    def _no_mechanism(self) -> str:
+        offered = ", ".join(sorted(self.extensions.auth)[:20])
+        if offered:
+            return f"{self.where} offers none of the sign-ins PLAIN and LOGIN, only {offered[:200]!a}"
+        if not self._stream.encrypted and "STARTTLS" in self.extensions:
+            return f"{self.where} offers sign-in only after STARTTLS: choose security 'starttls'"
+        return (
+            f"{self.where} offers no sign-in: choose credential 'none' for outgoing mail, "
+            "or the submission port (587 or 465)"
+        )
+
+    def _sign_in_error(self, reply: smtp.Reply) -> ServerError:
+        if reply.temporary:
+            return UnavailableError(f"{self.where} cannot check the credential now", reply.text)
+        return refused_sign_in(self.where, reply)
+
+
+def refused_sign_in(where: str, reply: smtp.Reply) -> AuthenticationError:
+    """The error for a refused or missing credential, with the mend where one is known."""
+    known = explain(reply.status, reply.text)
+    mend = known.mend if known else "check user and secret"
+    return AuthenticationError(f"{where} refused the sign-in: {mend}", reply.text)
+
+
+def _answers(credential: Credential) -> dict[str, tuple[bytes, ...]]:
+    """What each mechanism will say; empty for no sign-in. Made before connecting."""
+    if credential.kind == "none":
+        return {}
+    if credential.kind != "secret":
+        raise CapabilityError(f"sending by SMTP with credential {credential.kind!r} is not possible yet")
+    return {
+        "PLAIN": (sasl.plain(credential.user, credential.secret),),
+        "LOGIN": sasl.login(credential.user, credential.secret),
+    }
+
+
+def _literal(address: str) -> str:
+    """An address literal (RFC 5321 4.1.3). Asking for the host's own name could wait for a DNS server."""
+    if ":" in address:
+        return f"[IPv6:{address.partition('%')[0]}]"
+    return f"[{address or '127.0.0.1'}]"

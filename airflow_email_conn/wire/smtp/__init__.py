@@ -1,0 +1,1 @@
+"""SMTP without I/O: `protocol` (replies, extensions, commands), `refusals` (what servers mean)."""

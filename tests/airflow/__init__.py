@@ -1,0 +1,1 @@
+"""The Airflow parts, run in Airflow."""

@@ -1,0 +1,79 @@
+"""Every DAG of dags_examples, run by Airflow on the embedded servers."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import dags_examples
+from airflow_email_conn.model.query import MailQuery
+from tests.airflow.conftest import ROBOT, VENDOR
+from tests.contract.mails import CSV, invoice, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_email_conn.backends.base import Mailbox
+    from tests.servers.embedded import EmbeddedServers
+
+pytestmark = pytest.mark.usefixtures("database", "connect")
+
+
+def run(dag_id: str, **conf: Any) -> Any:
+    """Run a DAG to its end in this process."""
+    dag = getattr(import_module(f"dags_examples.{dag_id}"), f"{dag_id}_dag")
+    result = dag.test(run_conf=conf)
+    assert result.state == "success", {ti.task_id: ti.state for ti in result.get_task_instances()}
+    return result
+
+
+def test_vendor_csv(embedded: EmbeddedServers, mailboxes: Callable[[str], Mailbox], tmp_path: Path) -> None:
+    """Wait, fetch, load by mapping over files, answer, file: the DAG of the README."""
+    robot, vendor = mailboxes(ROBOT), mailboxes(VENDOR)
+    embedded.append(ROBOT, plain(7))
+    embedded.append(
+        ROBOT, invoice().replace(b"billing@acme.com", VENDOR.encode()).replace(b"Reply-To", b"X-No")
+    )
+    run("vendor_csv", sender=VENDOR, path=tmp_path.as_uri())
+    (stored,) = tmp_path.glob("dt=*/invoice-1@acme.com/*.csv")
+    assert stored.read_bytes() == CSV
+    assert [mail.subject for mail in vendor.search(MailQuery(sender=ROBOT))] == [
+        "Re: Rechnung für März € 2026"
+    ]
+    assert [mail.subject for mail in robot.search(MailQuery(), folder="Done")] == ["Rechnung für März € 2026"]
+    assert [mail.subject for mail in robot.search(MailQuery())] == ["Hello"]
+
+
+def test_report(mailboxes: Callable[[str], Mailbox], tmp_path: Path) -> None:
+    """Text, HTML with a picture, an attachment from storage."""
+    run("report", to=VENDOR, path=tmp_path.as_uri())
+    vendor = mailboxes(VENDOR)
+    (summary,) = vendor.search(MailQuery(subject="Figures of"))
+    mail = vendor.fetch(summary.ref)
+    assert {(a.name, a.inline) for a in mail.attachments} == {("chart.png", True), ("figures.csv", False)}
+    assert "cid:chart" in mail.html
+    assert mail.text.strip() == "The figures are attached."
+    assert mail.header("X-Report") == "report"
+
+
+def test_many_mails(embedded: EmbeddedServers, mailboxes: Callable[[str], Mailbox], tmp_path: Path) -> None:
+    """One mapped task for each mail."""
+    robot = mailboxes(ROBOT)
+    for number in range(3):
+        embedded.append(ROBOT, invoice(number))
+    embedded.append(ROBOT, plain(9))
+    run("many_mails", path=tmp_path.as_uri())
+    assert len(list(tmp_path.glob("dt=*/*/_manifest.json"))) == 3
+    assert {mail.message_id: mail.seen for mail in robot.search(MailQuery())} == {
+        **{f"<invoice-{number}@acme.com>": True for number in range(3)},
+        "<plain-9@acme.com>": False,
+    }
+
+
+def test_every_example_is_tested() -> None:
+    """A new DAG needs a test here; demo.py runs by `poe demo`."""
+    modules = {path.stem for path in Path(dags_examples.__file__).parent.glob("*.py")} - {"__init__", "demo"}
+    assert modules == {"vendor_csv", "report", "many_mails"}

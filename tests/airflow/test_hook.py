@@ -1,0 +1,159 @@
+"""The hook: its mailbox, its sending, and the connection test."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_email_conn.errors import CapabilityError, DeliveryUnknownError, SettingsError
+from airflow_email_conn.hooks.mail import EmailHook
+from airflow_email_conn.model.draft import Draft
+from airflow_email_conn.model.query import MailQuery
+from tests.airflow.conftest import ROBOT, VENDOR
+from tests.contract.mails import invoice
+from tests.servers.faultproxy import Fault, FaultProxy
+from tests.servers.scripted import Conversation, ScriptedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from airflow_email_conn.backends.base import Mailbox
+    from tests.servers.embedded import EmbeddedServers
+
+
+def test_mailbox_and_send(
+    connect: Callable[..., None],
+    embedded: EmbeddedServers,
+    mailboxes: Callable[[str], Mailbox],
+    tmp_path: Path,
+) -> None:
+    """What the README shows: search, save, move, send."""
+    mailboxes(ROBOT).create_folder("Done")
+    embedded.append(ROBOT, invoice())
+    hook = EmailHook("email_default")
+    saved = tmp_path / "file.csv"
+    with hook.mailbox() as mailbox:
+        for mail in mailbox.search(MailQuery(sender="@acme.com", attachment="*.csv", unseen=True), limit=50):
+            with saved.open("wb") as file:
+                mailbox.save(mail.attachments[1], file)
+            mailbox.move(mail.ref, "Done")
+    receipt = hook.send(Draft(to=[VENDOR], subject="Report", html="<p>...</p>", attachments=[saved.as_uri()]))
+    assert receipt.accepted == (VENDOR,)
+    (received,) = mailboxes(VENDOR).search(MailQuery())
+    assert received.message_id == receipt.message_id
+    assert [a.name for a in received.attachments] == ["file.csv"]
+    assert [mail.subject for mail in mailboxes(ROBOT).search(MailQuery(), folder="Done")]
+
+
+def test_lost_answer_fails_for_good(
+    connect: Callable[..., None], embedded: EmbeddedServers, mailboxes: Callable[[str], Mailbox]
+) -> None:
+    """The mail went out, the answer did not come: no retry by Airflow, and the message says so."""
+    with FaultProxy(embedded.smtp_port) as proxy:
+        proxy.fault = Fault("cut", when=rb"\r\n\.\r\n$")
+        connect({"outgoing_port": proxy.port, "outgoing_security": "none", "outgoing_credential": "none"})
+        with pytest.raises(AirflowFailException, match="may have gone out") as caught:
+            EmailHook().send(Draft(to=[ROBOT], subject="once", text="x"))
+    assert isinstance(caught.value, DeliveryUnknownError)
+    assert [mail.subject for mail in mailboxes(ROBOT).search(MailQuery())] == ["once"]
+    assert proxy.connections == 1
+
+
+def test_connection_test_names_every_step(connect: Callable[..., None]) -> None:
+    """Green: both directions, one line."""
+    ok, text = EmailHook("email_default").test_connection()
+    assert ok, text
+    assert "\n" not in text
+    assert "Incoming (imap localhost port" in text
+    assert "resolve, connect, TLS, greeting, sign in, open INBOX, 1 folders" in text
+    assert "Outgoing (smtp localhost port" in text
+    assert text.count("OK") == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "extra", "expected"),
+    [
+        ({"password": "wrong-password"}, {}, "FAILED at step 'sign in'"),
+        ({"host": "no-such-host.invalid"}, {}, "FAILED at step 'resolve'"),
+        ({"port": 1}, {}, "FAILED at step 'connect'"),
+        ({}, {"ca_certificates": ""}, "FAILED at step 'TLS'"),
+        ({}, {"incoming_security": "starttls"}, "FAILED at step 'greeting'"),
+        ({}, {"outgoing_security": "tls"}, "FAILED at step 'TLS'"),
+        ({"port": -1}, {}, "Incoming port (0 = standard) (port)"),
+        ({}, {"outgoing_protocl": "x"}, "did you mean outgoing_protocol?"),
+        ({}, {"credential": "oauth_device_flow", "authority": "a", "client_id": "b"}, "not available"),
+    ],
+)
+def test_connection_test_names_the_step_that_failed(
+    connect: Callable[..., None], changes: dict[str, Any], extra: dict[str, Any], expected: str
+) -> None:
+    """Red: which step, one line, no secret, no server text."""
+    connect({"timeout": 2, **extra}, **changes)
+    started = time.monotonic()
+    ok, text = EmailHook("email_default").test_connection()
+    assert not ok
+    assert expected in text
+    assert "\n" not in text
+    assert "wrong-password" not in text
+    assert time.monotonic() - started < 20
+
+
+def test_connection_test_repeats_no_server_text(connect: Callable[..., None]) -> None:
+    """Or the Test button would tell what listens on any port of the network."""
+
+    def ssh(conversation: Conversation) -> None:
+        conversation.send(b"SSH-2.0-OpenSSH_9.2 secret-banner\r\n")
+        conversation.read_to_end()
+
+    with ScriptedServer(ssh) as server:
+        connect({"incoming_security": "none", "outgoing_port": server.port, "timeout": 2}, port=server.port)
+        ok, text = EmailHook().test_connection()
+    assert not ok
+    assert "SSH" not in text
+    assert "banner" not in text
+
+
+def test_connection_test_ends_on_a_silent_server(connect: Callable[..., None]) -> None:
+    """A port that accepts and never speaks."""
+    with ScriptedServer(Conversation.read_to_end) as server:
+        connect({"incoming_security": "none", "outgoing_protocol": "none", "timeout": 1}, port=server.port)
+        started = time.monotonic()
+        ok, text = EmailHook().test_connection()
+    assert not ok
+    assert "FAILED at step 'greeting'" in text
+    assert time.monotonic() - started < 5
+
+
+def test_airflows_own_command_tests_the_connection(connect: Callable[..., None], database: None) -> None:
+    """`airflow connections test` on an environment variable."""
+    run = subprocess.run(
+        [sys.executable, "-m", "airflow", "connections", "test", "email_default"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Connection success!" in run.stdout + run.stderr, run.stdout + run.stderr
+
+
+def test_sending_without_an_outgoing_side(connect: Callable[..., None]) -> None:
+    """One clear error that names the field."""
+    connect({"outgoing_protocol": "none"})
+    with pytest.raises(CapabilityError, match=r"no outgoing side; set outgoing_protocol"):
+        EmailHook().send(Draft(to=[ROBOT], subject="x", text="x"))
+    connect({"incoming_protocol": "none"})
+    with pytest.raises(CapabilityError, match=r"no incoming side; set incoming_protocol"):
+        EmailHook().mailbox()
+
+
+def test_broken_connection_is_one_error(connect: Callable[..., None]) -> None:
+    """All problems at once, before anything is opened."""
+    connect({"timeout": "soon", "credentials": "secret"}, port=70000, password="")
+    with pytest.raises(SettingsError) as caught:
+        EmailHook().mailbox()
+    assert len(caught.value.problems) == 4

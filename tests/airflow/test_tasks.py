@@ -1,0 +1,395 @@
+"""Sensor and operators, executed as tasks do."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk import ObjectStoragePath
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+
+from airflow_email_conn.errors import NetworkError
+from airflow_email_conn.hooks.mail import EmailHook
+from airflow_email_conn.model.query import MailQuery
+from airflow_email_conn.operators.mail import FetchEmailOperator, SendEmailOperator, UpdateEmailOperator
+from airflow_email_conn.operators.storage import MANIFEST
+from airflow_email_conn.sensors.mail import EmailSensor
+from tests.airflow.conftest import ROBOT, VENDOR
+from tests.contract.mails import CSV, RECEIVED, invoice, plain
+from tests.servers.faultproxy import Fault, FaultProxy
+from tests.servers.scripted import Conversation, ScriptedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from airflow_email_conn.backends.base import Mailbox
+    from tests.servers.embedded import EmbeddedServers
+
+
+class Instance:
+    """Takes what a task pushes."""
+
+    def __init__(self) -> None:
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Keep it, if JSON can."""
+        self.pushed[key] = json.loads(json.dumps(value))
+
+
+def execute(operator: Any) -> tuple[Any, dict[str, Any]]:
+    """What a task returns, as JSON has it, and what it pushes."""
+    instance = Instance()
+    result = operator.execute({"ti": instance})
+    return json.loads(json.dumps(result)), instance.pushed
+
+
+@pytest.fixture
+def robot(connect: Callable[..., None], mailboxes: Callable[[str], Mailbox]) -> Mailbox:
+    """The robot's mailbox, empty."""
+    return mailboxes(ROBOT)
+
+
+# ------------------------------------------------------------ sensor
+
+
+def sensor(**arguments: Any) -> EmailSensor:
+    """A sensor that looks often and not for long."""
+    return EmailSensor(**{"task_id": "wait", "poke_interval": 0.1, "timeout": 0.3, **arguments})
+
+
+def test_sensor_gives_the_mails(robot: Mailbox, embedded: EmbeddedServers) -> None:
+    """Small dicts in order of arrival, nothing changed."""
+    for number in range(3):
+        embedded.append(ROBOT, invoice(number), when=RECEIVED)
+    mails, _ = execute(sensor(sender="@acme.com", attachment="*.csv", limit=2))
+    assert [mail["ref"]["message_id"] for mail in mails] == ["<invoice-0@acme.com>", "<invoice-1@acme.com>"]
+    assert mails[0]["received"] == RECEIVED.isoformat()
+    assert not any(mail.seen for mail in robot.search(MailQuery()))
+
+
+def test_sensor_waits_and_times_out(robot: Mailbox) -> None:
+    """No mail, no success."""
+    with pytest.raises(AirflowSensorTimeout):
+        execute(sensor(subject="never"))
+
+
+def test_sensor_does_not_try_a_wrong_password_twice(robot: Mailbox, connect: Callable[..., None]) -> None:
+    """One sign-in, then the task fails for good: retries lock accounts."""
+
+    def refuse(conversation: Conversation) -> None:
+        conversation.send(b"* OK ready\r\n")
+        while line := conversation.readline():
+            tag, verb = line.split()[:2]
+            if verb == b"CAPABILITY":
+                conversation.send(b"* CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR\r\n" + tag + b" OK\r\n")
+            else:
+                conversation.send(tag + b" NO [AUTHENTICATIONFAILED] no s3cret-pw\r\n")
+
+    with ScriptedServer(refuse) as server:
+        connect({"incoming_security": "none"}, port=server.port, password="s3cret-pw")
+        with pytest.raises(AirflowFailException, match="refused the sign-in") as caught:
+            execute(sensor())
+    assert server.received.count(b"AUTHENTICATE") == 1
+    assert b"LOGIN" not in server.received
+    assert "s3cret-pw" not in str(caught.value)
+
+
+def test_sensor_lets_airflow_retry_what_may_heal(robot: Mailbox, connect: Callable[..., None]) -> None:
+    """A refused connection is a plain failure."""
+    connect(port=1)
+    with pytest.raises(NetworkError):
+        execute(sensor())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sender": "not an address"}, "sender: 'not an address' is neither"),
+        ({"folder": "Nowhere"}, "no folder 'Nowhere'; the folders are: INBOX"),
+        ({"since": datetime(2026, 1, 1)}, "since: .* no time zone"),  # noqa: DTZ001 - that is the point
+        ({"subject": ""}, "subject: an empty text"),
+        ({"subject": {"regex": "("}}, "subject: not a regular expression"),
+        ({"folder": "a\r\nb"}, "folder: must not contain NUL, CR or LF"),
+    ],
+)
+def test_sensor_refuses_bad_arguments(robot: Mailbox, arguments: dict[str, Any], message: str) -> None:
+    """One clear error that names the argument."""
+    with pytest.raises(AirflowFailException, match=message):
+        execute(sensor(**arguments))
+
+
+# ------------------------------------------------------------ fetch
+
+
+def fetch(path: Path, **arguments: Any) -> FetchEmailOperator:
+    """A fetch into a folder."""
+    return FetchEmailOperator(**{"task_id": "fetch", "path": path.as_uri(), **arguments})
+
+
+def test_fetch_by_filters(robot: Mailbox, embedded: EmbeddedServers, tmp_path: Path) -> None:
+    """Layout, contents, manifest, outputs."""
+    raw = invoice()
+    embedded.append(ROBOT, raw, when=RECEIVED)
+    files, pushed = execute(fetch(tmp_path, sender="billing@acme.com", inline=True, eml=True))
+    folder = tmp_path / "dt=2026-03-14" / "invoice-1@acme.com"
+    assert {path.name for path in folder.iterdir()} == {
+        "logo.png",
+        "rechnung märz.csv",
+        "The order.eml",
+        "mail.eml",
+        MANIFEST,
+    }
+    assert (folder / "rechnung märz.csv").read_bytes() == CSV
+    assert (folder / "mail.eml").read_bytes() == raw
+    assert pushed["files"] == files
+    assert [mail["ref"]["message_id"] for mail in pushed["mails"]] == ["<invoice-1@acme.com>"]
+    (csv,) = [file for file in files if file["content_type"] == "text/csv"]
+    assert csv["size"] == len(CSV)
+    assert csv["message_id"] == "<invoice-1@acme.com>"
+    assert ObjectStoragePath(csv["path"]).read_bytes() == CSV
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert len(manifest["files"]) == 4
+
+
+def test_fetch_of_given_mails_selects_files(
+    robot: Mailbox, embedded: EmbeddedServers, tmp_path: Path
+) -> None:
+    """The sensor's mails, one or many; `attachment` picks files, pictures of the text are left out."""
+    embedded.append(ROBOT, invoice(), when=RECEIVED)
+    mails, _ = execute(sensor())
+    for given in (mails, mails[0]):
+        files, _ = execute(fetch(tmp_path, mails=given, attachment="*.csv"))
+        assert [file["name"] for file in files] == ["rechnung märz.csv"]
+    files, _ = execute(fetch(tmp_path, mails=mails))
+    assert [file["name"] for file in files] == ["rechnung märz.csv", "The order.eml"]
+
+
+def test_fetch_again_finds_what_is_there(robot: Mailbox, embedded: EmbeddedServers, tmp_path: Path) -> None:
+    """A rerun downloads nothing, also when the mail is gone; a new wish is added."""
+    embedded.append(ROBOT, invoice(), when=RECEIVED)
+    mails, _ = execute(sensor())
+    first, _ = execute(fetch(tmp_path, mails=mails, attachment="*.csv"))
+    stored = tmp_path / "dt=2026-03-14" / "invoice-1@acme.com" / "rechnung märz.csv"
+    stored.write_bytes(b"touched")
+    more, _ = execute(fetch(tmp_path, mails=mails))
+    assert more[0] == first[0]
+    assert len(more) == 2
+    assert stored.read_bytes() == b"touched"
+    robot.delete([mail.ref for mail in robot.search(MailQuery())])
+    again, _ = execute(fetch(tmp_path, mails=mails))
+    assert again == more
+
+
+def test_fetch_of_a_vanished_mail_fails(robot: Mailbox, embedded: EmbeddedServers, tmp_path: Path) -> None:
+    """Never a silent loss: what is gone and not stored is an error, what came before it stays."""
+    embedded.append(ROBOT, invoice(1), when=RECEIVED)
+    embedded.append(ROBOT, invoice(2), when=RECEIVED)
+    mails, _ = execute(sensor())
+    robot.delete([mail.ref for mail in robot.search(MailQuery(message_id="invoice-2@acme.com"))])
+    with pytest.raises(AirflowFailException, match="gone"):
+        execute(fetch(tmp_path, mails=mails))
+    assert (tmp_path / "dt=2026-03-14" / "invoice-1@acme.com" / MANIFEST).exists()
+    assert not (tmp_path / "dt=2026-03-14" / "invoice-2@acme.com" / MANIFEST).exists()
+
+
+def test_fetch_keeps_files_and_mails_apart(robot: Mailbox, embedded: EmbeddedServers, tmp_path: Path) -> None:
+    """Equal file names in a mail, and another mail that forges the first one's Message-ID."""
+    boundary = b'\r\n--b\r\nContent-Type: text/csv; name="%s"\r\n\r\n%s'
+    body = b"".join(
+        boundary % pair
+        for pair in (
+            (b"report.csv", b"1"),
+            (b"../report.csv", b"2"),
+            (b"REPORT.csv", b"3"),
+            (b"_manifest.json", b"4"),
+        )
+    )
+    raw = b"Message-ID: <one@x>\r\nContent-Type: multipart/mixed; boundary=b\r\n" + body + b"\r\n--b--\r\n"
+    embedded.append(ROBOT, raw, when=RECEIVED)
+    embedded.append(ROBOT, raw.replace(b"\r\n\r\n1", b"\r\n\r\nother"), when=RECEIVED)
+    files, _ = execute(fetch(tmp_path))
+    contents = [ObjectStoragePath(file["path"]).read_bytes().strip() for file in files]
+    assert contents == [b"1", b"2", b"3", b"4", b"other", b"2", b"3", b"4"]
+    assert len({file["path"] for file in files}) == 8
+    assert all(str(tmp_path) in file["path"] for file in files)
+    names = {path.name for path in (tmp_path / "dt=2026-03-14" / "one@x").iterdir()}
+    assert names == {"report.csv", "report-2.csv", "REPORT-3.csv", "_manifest-2.json", MANIFEST}
+
+
+def test_fetch_survives_a_cut_and_completes(
+    robot: Mailbox, embedded: EmbeddedServers, connect: Callable[..., None], tmp_path: Path
+) -> None:
+    """A connection that breaks in the middle of a file: an error to retry, no manifest, then all of it."""
+    big = bytes(range(256)) * 4000
+    embedded.append(ROBOT, invoice(csv=big), when=RECEIVED)
+    with FaultProxy(embedded.imap_port) as proxy:
+        connect({"incoming_security": "none"}, port=proxy.port)
+        proxy.fault = Fault("cut", side="server", after=500_000, once=True)
+        with pytest.raises(NetworkError):
+            execute(fetch(tmp_path, attachment="*.csv"))
+        assert list(tmp_path.glob("dt=*/*/_manifest.json")) == []
+        files, _ = execute(fetch(tmp_path, attachment="*.csv"))
+    assert ObjectStoragePath(files[0]["path"]).read_bytes() == big
+
+
+def test_fetch_refuses_filters_beside_mails(robot: Mailbox, tmp_path: Path) -> None:
+    """They would select nothing."""
+    with pytest.raises(AirflowFailException, match=r"sender, unseen: .*leave out `mails`"):
+        execute(fetch(tmp_path, mails=[], sender="@acme.com", unseen=True))
+    with pytest.raises(AirflowFailException, match="mails: wants what EmailSensor"):
+        execute(fetch(tmp_path, mails=[{"x": 1}]))
+
+
+# ------------------------------------------------------------ update
+
+
+def update(**arguments: Any) -> UpdateEmailOperator:
+    """An update."""
+    return UpdateEmailOperator(**{"task_id": "update", **arguments})
+
+
+def test_update_does_it_all_in_order(robot: Mailbox, embedded: EmbeddedServers) -> None:
+    """Mark, flag, copy and move; the output leads to the mails."""
+    embedded.append(ROBOT, plain(1))
+    mails, _ = execute(sensor())
+    result, _ = execute(
+        update(mails=mails, seen=True, flag=True, copy_to="Copies", move_to="Done", create_folder=True)
+    )
+    (mail,) = result["mails"]
+    assert (mail["ref"]["folder"], mail["seen"], mail["flagged"]) == ("Done", True, True)
+    (moved,) = robot.search(MailQuery(), folder="Done")
+    assert moved.ref.as_dict() == mail["ref"]
+    assert (moved.seen, moved.flagged) == (True, True)
+    assert len(list(robot.search(MailQuery(), folder="Copies"))) == 1
+    assert list(robot.search(MailQuery())) == []
+
+
+def test_update_twice_succeeds(robot: Mailbox, embedded: EmbeddedServers) -> None:
+    """A rerun after a move: nothing left to do is no failure."""
+    embedded.append(ROBOT, plain(1))
+    mails, _ = execute(sensor())
+    execute(update(mails=mails, move_to="Done", create_folder=True))
+    result, _ = execute(update(mails=mails, move_to="Done"))
+    assert result == {"mails": []}
+
+
+def test_update_by_filters_and_delete(robot: Mailbox, embedded: EmbeddedServers) -> None:
+    """Only what the filters find."""
+    embedded.append(ROBOT, plain(1, subject="old"))
+    embedded.append(ROBOT, plain(2, subject="new"))
+    result, _ = execute(update(subject="old", delete=True))
+    assert len(result["mails"]) == 1
+    assert [mail.subject for mail in robot.search(MailQuery())] == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"move_to": "Dnoe"}, "no folder 'Dnoe'; the folders are: INBOX"),
+        ({"move_to": "Done", "delete": True}, "move_to, delete: one of them"),
+    ],
+)
+def test_update_refuses(
+    robot: Mailbox, embedded: EmbeddedServers, arguments: dict[str, Any], message: str
+) -> None:
+    """A typo moves nothing."""
+    embedded.append(ROBOT, plain(1))
+    with pytest.raises(AirflowFailException, match=message):
+        execute(update(**arguments))
+    assert len(list(robot.search(MailQuery()))) == 1
+
+
+# ------------------------------------------------------------ send
+
+
+def send(**arguments: Any) -> SendEmailOperator:
+    """A mail to the vendor."""
+    return SendEmailOperator(**{"task_id": "send", "to": VENDOR, "subject": "s", "text": "t", **arguments})
+
+
+def test_send_and_answer(
+    robot: Mailbox, embedded: EmbeddedServers, mailboxes: Callable[[str], Mailbox], tmp_path: Path
+) -> None:
+    """A mail with stored files, and an answer in its thread."""
+    embedded.append(ROBOT, invoice(), when=RECEIVED)
+    files, _ = execute(fetch(tmp_path, attachment="*.csv"))
+    receipt, _ = execute(send(attachments=files, cc=[ROBOT]))
+    assert receipt["accepted"] == [VENDOR, ROBOT]
+    (mail,) = mailboxes(VENDOR).search(MailQuery())
+    assert mail.message_id == receipt["message_id"]
+    assert [a.name for a in mail.attachments] == ["rechnung märz.csv"]
+    received, _ = execute(sensor(sender="@acme.com"))
+    execute(SendEmailOperator(task_id="answer", text="thanks", to=VENDOR, answers=received))
+    *_, answer = mailboxes(VENDOR).search(MailQuery())
+    assert answer.subject == "Re: Rechnung für März € 2026"
+    assert answer.in_reply_to == ("<invoice-1@acme.com>",)
+    assert answer.references == ("<order-6@example.test>", "<order-7@example.test>", "<invoice-1@acme.com>")
+    assert mailboxes(VENDOR).fetch(answer.ref).header("Auto-Submitted") == "auto-replied"
+
+
+def test_partly_refused_is_told(robot: Mailbox) -> None:
+    """The receipt names who did not get it, with the code."""
+    receipt, _ = execute(send(to=[VENDOR, "reject@example.test"]))
+    assert receipt["accepted"] == [VENDOR]
+    assert receipt["refused"]["reject@example.test"]["code"] == 550
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"to": "nobody"}, "to: .*nobody"),
+        ({"to": []}, "recipient|to:"),
+        ({"subject": "a\r\nBcc: x@y.z"}, "subject"),
+        ({"attachments": ["/no/such/file.csv"]}, "/no/such/file.csv"),
+        ({"headers": {"X-A": "1\r\nX-B: 2"}}, "X-A"),
+        ({"to": "reject@example.test"}, "reject@example.test|refused"),
+        ({"answers": []}, "answers: one mail, not 0"),
+    ],
+)
+def test_send_refuses(
+    robot: Mailbox, mailboxes: Callable[[str], Mailbox], arguments: dict[str, Any], message: str
+) -> None:
+    """Nothing is sent, and the task fails for good."""
+    with pytest.raises(AirflowFailException, match=message):
+        execute(send(**arguments))
+    assert list(mailboxes(VENDOR).search(MailQuery())) == []
+
+
+def test_all_refused_for_now_may_be_retried(robot: Mailbox) -> None:
+    """A 4xx of every recipient is not for good."""
+    with pytest.raises(Exception, match="tempfail") as caught:
+        execute(send(to="tempfail@example.test"))
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_silent_server_ends_at_the_timeout(robot: Mailbox, connect: Callable[..., None]) -> None:
+    """The connection's timeout is the task's."""
+    with ScriptedServer(Conversation.read_to_end) as server:
+        connect({"outgoing_port": server.port, "timeout": 1})
+        with pytest.raises(NetworkError, match=r"not done within 1 s"):
+            execute(send())
+
+
+def test_no_hook_is_needed_to_parse_a_dag() -> None:
+    """Every argument that names a connection, a mail or a filter can be a template."""
+    for operator in (sensor(), fetch_any(), update(), send()):
+        assert "email_conn_id" in operator.template_fields
+        assert all(hasattr(operator, name) for name in operator.template_fields)
+
+
+def fetch_any() -> FetchEmailOperator:
+    """A fetch to anywhere."""
+    return FetchEmailOperator(task_id="fetch", path="file:///tmp/x")
+
+
+def test_hook_class_is_the_providers() -> None:
+    """The name in the provider's metadata leads to the hook."""
+    from airflow.providers_manager import ProvidersManager  # noqa: PLC0415 - slow to import
+
+    info = ProvidersManager().hooks["email"]
+    assert info is not None
+    assert info.hook_class_name == f"{EmailHook.__module__}.{EmailHook.__name__}"
