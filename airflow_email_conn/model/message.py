@@ -24,7 +24,7 @@ class Address:
     name: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} <{self.email}>" if self.name else self.email
+        return f"{self.name} <{self.email}>" if self.name and self.email else self.name or self.email
 
     @property
     def domain(self) -> str:

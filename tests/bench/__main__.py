@@ -95,7 +95,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as scratch,
         running_bed() as bed,
-        ScriptedServer(sink, seconds=600) as smtp,
+        sink() as smtp,
     ):
         login = next(iter(bed.users))
         fill(bed, login)

@@ -340,12 +340,15 @@ def test_mail_that_arrives_later_is_found_by_the_next_search(place: Place) -> No
     assert len(list(place.mailbox.search(MailQuery()))) == 2
 
 
-def test_more_mails_than_a_chunk(place: Place) -> None:
+def test_more_mails_than_a_chunk(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks join without gap or repeat."""
-    for number in range(260):
+    monkeypatch.setattr("airflow_email_conn.backends.imap.mailbox._CHUNK", 7)
+    for number in range(23):
         place.append(plain(number))
     found = [mail.message_id for mail in place.mailbox.search(MailQuery())]
-    assert found == [f"<plain-{number}@acme.com>" for number in range(260)]
+    assert found == [f"<plain-{number}@acme.com>" for number in range(23)]
+    some = [mail.message_id for mail in place.mailbox.search(MailQuery(), limit=16)]
+    assert some == found[:16]
 
 
 def test_raw_syntax(place: Place) -> None:

@@ -64,7 +64,7 @@ class _Link:
                     await self._hurt(fault, piece, count, writer)
             if not self._broken:
                 self._end(writer)
-        except ConnectionError:
+        except OSError:  # also ENOTCONN, which is no ConnectionError
             if not self._broken:
                 self._close()
 

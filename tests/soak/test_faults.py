@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_email_conn.errors import EmailError
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.operators.mail import FetchEmailOperator, UpdateEmailOperator
+from airflow_email_conn.operators.storage import MANIFEST
 from tests.airflow.conftest import ROBOT, connect, mailboxes
 from tests.contract.mails import invoice
 from tests.servers.faultproxy import Fault, FaultProxy
@@ -49,34 +50,42 @@ def test_fetch_and_move_through_300_faults(
         contents[number] = chance.randbytes(20_000)
         embedded.append(ROBOT, invoice(number, csv=contents[number]))
     errors: list[EmailError] = []
+
+    def attempt(operator: Any) -> None:
+        try:
+            operator.execute({"ti": Instance()})
+        except EmailError as error:
+            errors.append(error)
+
+    def fetch(path: Path) -> FetchEmailOperator:
+        return FetchEmailOperator(task_id="fetch", path=path.as_uri(), attachment="*.csv")
+
     with FaultProxy(embedded.imap_port) as proxy:
         connect({"incoming_security": "none", "timeout": 1}, port=proxy.port)
-        for kind in [chance.choice(["cut", "reset", "stall", "halfopen"]) for _ in range(300)]:
+        for number in range(300):
             side = chance.choice(["client", "server"])
-            after = chance.randrange(2_000 if side == "client" else 700_000)
+            after = chance.randrange(
+                chance.choice([600, 3_000] if side == "client" else [3_000, 30_000, 500_000])
+            )
+            kind = chance.choice(["cut", "reset", "stall", "halfopen"])
             proxy.fault = Fault(kind, side=side, after=after)  # type: ignore[arg-type]
-            try:
-                FetchEmailOperator(task_id="fetch", path=tmp_path.as_uri(), attachment="*.csv").execute(
-                    {"ti": Instance()}  # type: ignore[arg-type]
-                )
-            except EmailError as error:
-                errors.append(error)
-        assert len(errors) > 100
-        for _ in range(40):
-            proxy.fault = Fault("cut", side="server", after=chance.randrange(3_000))
-            try:
-                UpdateEmailOperator(task_id="move", move_to="Done", limit=2).execute({"ti": Instance()})  # type: ignore[arg-type]
-            except EmailError as error:
-                errors.append(error)
+            # A new folder every ten runs: what is stored already is not fetched again.
+            attempt(fetch(tmp_path / str(number // 10)))
+        assert len(errors) > 150
         proxy.fault = None
-        FetchEmailOperator(task_id="fetch", path=tmp_path.as_uri(), attachment="*.csv").execute(
-            {"ti": Instance()}
-        )  # type: ignore[arg-type]
-        UpdateEmailOperator(task_id="move", move_to="Done").execute({"ti": Instance()})  # type: ignore[arg-type]
+        for number in range(30):
+            fetch(tmp_path / str(number)).execute({"ti": Instance()})  # type: ignore[arg-type]
+        for _ in range(60):
+            proxy.fault = Fault("cut", side="server", after=chance.randrange(3_000))
+            attempt(UpdateEmailOperator(task_id="move", move_to="Done", limit=2))
+    connect({"timeout": 5})
+    UpdateEmailOperator(task_id="move", move_to="Done").execute({"ti": Instance()})  # type: ignore[arg-type]
     assert [error for error in errors if not error.retryable] == []
-    stored = {path.parent.name: path.read_bytes() for path in tmp_path.glob("dt=*/*/*.csv")}
-    assert stored == {f"invoice-{number}@acme.com": content for number, content in contents.items()}
-    assert len(list(tmp_path.glob("dt=*/*/_manifest.json"))) == MAILS
+    for number in range(30):
+        for mail in range(MAILS):
+            (stored,) = tmp_path.glob(f"{number}/dt=*/invoice-{mail}@acme.com/*.csv")
+            assert stored.read_bytes() == contents[mail]
+            assert (stored.parent / MANIFEST).exists()
     done = [mail.message_id for mail in robot.search(MailQuery(), folder="Done")]
     assert sorted(done) == sorted(f"<invoice-{number}@acme.com>" for number in range(MAILS))
     assert list(robot.search(MailQuery())) == []

@@ -8,7 +8,7 @@ from airflow_email_conn.errors import ProtocolError
 from airflow_email_conn.wire.imap import fetch
 from airflow_email_conn.wire.imap.engine import Data, LiteralPiece, LiteralStart
 from airflow_email_conn.wire.imap.grammar import Streamed
-from airflow_email_conn.wire.transfer import TransferDecoder
+from airflow_email_conn.wire.mime.transfer import TransferDecoder
 
 if TYPE_CHECKING:
     from airflow_email_conn.backends.base import Writable

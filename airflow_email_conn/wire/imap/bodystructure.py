@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_email_conn.wire import words
-from airflow_email_conn.wire.parameters import decode_parameters, parse_parameters
-from airflow_email_conn.wire.structure import Part
-from airflow_email_conn.wire.transfer import normalise
+from airflow_email_conn.wire.mime import words
+from airflow_email_conn.wire.mime.parameters import decode_parameters, parse_parameters
+from airflow_email_conn.wire.mime.structure import Part
+from airflow_email_conn.wire.mime.transfer import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

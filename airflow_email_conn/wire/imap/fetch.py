@@ -6,9 +6,9 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_email_conn.model.message import MailRef, MailSummary
-from airflow_email_conn.wire import structure
-from airflow_email_conn.wire.envelope import parse_envelope
 from airflow_email_conn.wire.imap import bodystructure, grammar
+from airflow_email_conn.wire.mime import structure
+from airflow_email_conn.wire.mime.envelope import parse_envelope
 
 if TYPE_CHECKING:
     from airflow_email_conn.model.message import Attachment

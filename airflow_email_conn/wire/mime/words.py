@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import re
 
-from airflow_email_conn.wire import charsets
+from airflow_email_conn.wire.mime import charsets
 
 __all__ = ["clean", "decode"]
 

@@ -197,7 +197,7 @@ class _Uuencode:
         out = []
         for index, line in enumerate(lines):
             if self._skipped is not None:
-                self._before(line)
+                self._before(line, self._skipped)
                 if self._plain:
                     return self._as_it_is(lines[index + 1 :])
             elif line.strip() == b"end":
@@ -207,12 +207,12 @@ class _Uuencode:
                 out.append(_uu(line))
         return b"".join(out)
 
-    def _before(self, line: bytes) -> None:
+    def _before(self, line: bytes, skipped: list[bytes]) -> None:
         """A line that may be the first."""
         if _UU_BEGIN.match(line):
             self._skipped = None
-        elif self._skipped is not None:
-            self._skipped.append(line + b"\n")
+        else:
+            skipped.append(line + b"\n")
             self._seen += len(line) + 1
             self._plain = self._seen > _UU_BEGIN_LIMIT
 

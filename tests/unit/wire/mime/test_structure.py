@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from airflow_email_conn.model.message import MailRef
-from airflow_email_conn.wire.structure import Part, attachments, estimated_size, find, readable
+from airflow_email_conn.wire.mime.structure import Part, attachments, estimated_size, find, readable
 
 REF = MailRef(folder="INBOX", uid="7", validity="1")
 TEXT = Part("1")

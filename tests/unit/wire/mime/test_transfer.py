@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_email_conn.wire import transfer
-from airflow_email_conn.wire.transfer import TransferDecoder, decode
+from airflow_email_conn.wire.mime import transfer
+from airflow_email_conn.wire.mime.transfer import TransferDecoder, decode
 
 ENCODINGS = ["base64", "quoted-printable", "x-uuencode", "7bit", "8bit", "binary", "", "rot13"]
 ENCODED = (
@@ -102,6 +102,7 @@ def test_base64(encoded: bytes, decoded: bytes) -> None:
 def test_quoted_printable(encoded: bytes, decoded: bytes) -> None:
     """Soft line breaks, padding of the way, broken sequences kept."""
     assert decode(encoded, "quoted-printable") == decoded
+    assert in_pieces(encoded, "quoted-printable", list(range(len(encoded)))) == decoded
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.model.message import Address
-from airflow_email_conn.wire import charsets, words
+from airflow_email_conn.wire.mime import charsets, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

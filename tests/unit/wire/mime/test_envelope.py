@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_email_conn.model.message import Address
-from airflow_email_conn.wire import addresses, envelope
-from airflow_email_conn.wire.envelope import parse_date, parse_envelope, parse_ids
+from airflow_email_conn.wire.mime import addresses, envelope
+from airflow_email_conn.wire.mime.envelope import parse_date, parse_envelope, parse_ids
 
 
 def at(text: str) -> datetime:

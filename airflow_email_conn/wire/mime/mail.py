@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from airflow_email_conn.errors import ProtocolError
 from airflow_email_conn.model.message import Mail, MailRef
-from airflow_email_conn.wire import charsets, words
-from airflow_email_conn.wire.envelope import envelope
-from airflow_email_conn.wire.parts import scan_parts
-from airflow_email_conn.wire.structure import Part, attachments, find, readable
-from airflow_email_conn.wire.transfer import CHUNK, TransferDecoder
+from airflow_email_conn.wire.mime import charsets, words
+from airflow_email_conn.wire.mime.envelope import envelope
+from airflow_email_conn.wire.mime.parts import scan_parts
+from airflow_email_conn.wire.mime.structure import Part, attachments, find, readable
+from airflow_email_conn.wire.mime.transfer import CHUNK, TransferDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,9 +109,10 @@ def _decoded_size(raw: bytes, part: Part) -> int:
         return max(end - start - spaces - padding, 0) * 3 // 4
     if part.encoding == "quoted-printable":
         hard = raw.count(b"=\r\n", start, end)
-        soft = raw.count(b"=\n", start, end) + raw.endswith(b"=", start, end)
-        escapes = raw.count(b"=", start, end) - hard - soft
-        return max(end - start - 3 * hard - 2 * soft - 2 * escapes, 0)
+        soft = raw.count(b"=\n", start, end)
+        last = raw.endswith(b"=", start, end)  # a soft line break whose line end is the delimiter's
+        escapes = raw.count(b"=", start, end) - hard - soft - last
+        return max(end - start - 3 * hard - 2 * soft - last - 2 * escapes, 0)
     if part.encoding == "x-uuencode":  # too rare and too irregular to count
         return sum(map(len, _pieces(raw, part)))
     return end - start

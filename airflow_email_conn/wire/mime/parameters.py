@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airflow_email_conn.wire import charsets, words
+from airflow_email_conn.wire.mime import charsets, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

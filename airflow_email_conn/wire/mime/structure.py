@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.model.message import Attachment, MailRef
-from airflow_email_conn.wire import words
+from airflow_email_conn.wire.mime import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from airflow_email_conn.wire import headers, words
-from airflow_email_conn.wire.parameters import decode_parameters, parse_parameters, split_parameters
-from airflow_email_conn.wire.structure import Part
-from airflow_email_conn.wire.transfer import normalise
+from airflow_email_conn.wire.mime import headers, words
+from airflow_email_conn.wire.mime.parameters import decode_parameters, parse_parameters, split_parameters
+from airflow_email_conn.wire.mime.structure import Part
+from airflow_email_conn.wire.mime.transfer import normalise
 
 __all__ = ["MAX_DEPTH", "MAX_PARTS", "Scanned", "scan_parts"]
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from airflow_email_conn.errors import ProtocolError
 from airflow_email_conn.model.message import Address, Mail, MailRef
 from airflow_email_conn.wire import mime
-from airflow_email_conn.wire.structure import attachments
+from airflow_email_conn.wire.mime import mail as mail_module
+from airflow_email_conn.wire.mime.structure import attachments
 
-CORPUS = sorted((Path(__file__).parents[2] / "corpus").glob("*.eml"))
+CORPUS = sorted((Path(__file__).parents[3] / "corpus").glob("*.eml"))
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=300)
 NAME = st.text(st.characters(categories=["L", "N"], include_characters=" .-_()"), min_size=1, max_size=60)
 
@@ -89,6 +90,7 @@ FILES = {
     "mixed_line_ends": [("2", "a.pdf")],
     "tnef": [("2", "winmail.dat")],
     "uuencoded": [("1", "cat.txt")],
+    "quoted_printable_file": [("2", "prices.csv")],
     "digest": [("1", "First.eml"), ("2", "Second.eml")],
     "names": [
         ("1", "plain.txt"),
@@ -127,6 +129,7 @@ def test_files(name: str, files: list[tuple[str, str]]) -> None:
         ("no_separator", "Hello, this is the text.\nBye\n"),
         ("cr_only", "text"),
         ("header_only", ""),
+        ("empty_base64", ""),
         ("single_pdf", ""),
         ("broken_base64", "Hello, Bob"),
         ("broken_qp", "100=ZZ café\nlong line"),
@@ -171,7 +174,7 @@ def test_a_part_that_is_not_there() -> None:
 
 def test_long_texts_are_cut_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded; what fits is there."""
-    monkeypatch.setattr(mime, "MAX_TEXT_BYTES", 10)
+    monkeypatch.setattr(mail_module, "MAX_TEXT_BYTES", 10)
     mail = mime.parse(
         b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\n12345\n--b\n\n67890ABC\n--b\n\nx\n--b--"
     )
@@ -185,7 +188,7 @@ def test_defects_have_a_limit() -> None:
     """A hostile mail has as many as it likes."""
     part = b"--b\nContent-Type: text/plain; charset=c%d\n\n\xff\n"
     raw = b"Content-Type: multipart/mixed; boundary=b\n\n" + b"".join(part % i for i in range(100)) + b"--b--"
-    assert len(mime.parse(raw).defects) == mime.MAX_DEFECTS
+    assert len(mime.parse(raw).defects) == mail_module.MAX_DEFECTS
 
 
 @given(TEXT, TEXT, TEXT, st.lists(st.tuples(NAME, st.binary(max_size=300)), max_size=3))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_email_conn.wire import charsets
+from airflow_email_conn.wire.mime import charsets
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_email_conn.wire import parameters
-from airflow_email_conn.wire.parameters import parse_parameters
+from airflow_email_conn.wire.mime import parameters
+from airflow_email_conn.wire.mime.parameters import parse_parameters
 
 
 @pytest.mark.parametrize(

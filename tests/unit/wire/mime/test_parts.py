@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_email_conn.wire import headers, parts
-from airflow_email_conn.wire.parts import scan_parts
-from airflow_email_conn.wire.structure import Part, leaves
+from airflow_email_conn.wire.mime import headers, parts
+from airflow_email_conn.wire.mime.parts import scan_parts
+from airflow_email_conn.wire.mime.structure import Part, leaves
 
 MIXED = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 

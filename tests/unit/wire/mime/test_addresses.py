@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_email_conn.model.message import Address
-from airflow_email_conn.wire import addresses
-from airflow_email_conn.wire.addresses import parse_addresses
+from airflow_email_conn.wire.mime import addresses
+from airflow_email_conn.wire.mime.addresses import parse_addresses
 
 
 @pytest.mark.parametrize(

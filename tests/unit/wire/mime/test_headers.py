@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_email_conn.wire import headers
+from airflow_email_conn.wire.mime import headers
 
 ODD = ["header lines that are no field were passed over"]
 

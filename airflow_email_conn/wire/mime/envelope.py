@@ -8,8 +8,8 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from airflow_email_conn.wire import headers, words
-from airflow_email_conn.wire.addresses import MAX_ADDRESS_BYTES, MAX_ADDRESSES, parse_addresses
+from airflow_email_conn.wire.mime import headers, words
+from airflow_email_conn.wire.mime.addresses import MAX_ADDRESS_BYTES, MAX_ADDRESSES, parse_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
