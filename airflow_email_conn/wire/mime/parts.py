@@ -20,7 +20,7 @@ _INNER_LIMIT = 64 * 1024  # bytes of a forwarded mail's header that are searched
 
 _TYPE = re.compile(r"[!-~]+/[!-~]+")
 # An mbox line, or empty lines that got in front of the header.
-_BEFORE = re.compile(rb"[\r\n]*>?From [^\n]*\n|[\r\n]+(?=[!-9;-~]{1,80}[ \t]*:)")
+_BEFORE = re.compile(rb"[\r\n]*>?From (?![ \t]*:)[^\n]*\n|[\r\n]+(?=[!-9;-~]{1,80}[ \t]*:)")
 _NOT_HEADER = re.compile(rb"^(?![ \t\r\n]|[^\s:]+[ \t]*:).", re.MULTILINE)
 _IDENTITY = frozenset({"7bit", "8bit", "binary"})
 

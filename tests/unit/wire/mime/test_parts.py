@@ -117,3 +117,10 @@ def test_any_bytes_give_a_tree_within_the_mail(raw: bytes) -> None:
         assert at <= part.start <= part.end <= len(raw)
         assert part.size == part.end - part.start
         at = part.end
+
+
+def test_a_field_called_from_with_space_behind_it_is_no_mbox_line() -> None:
+    """The obsolete syntax of RFC 5322 4.5 allows space before the colon."""
+    scanned = scan_parts(b"From  : Ann <ann@acme.com>\r\n\r\nx")
+    assert scanned.fields == [("From", b"Ann <ann@acme.com>")]
+    assert scanned.defects == []
