@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -77,15 +78,28 @@ def ignore(_step: str) -> None:
 @pytest.fixture(params=["memory", "bed", "embedded"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """An empty mailbox of each kind."""
-    if request.param == "memory":
-        memory = MemoryMailbox("\\Archive", "\\Trash")
-
-        def append_to_memory(raw: bytes, when: datetime = RECEIVED, **where: Any) -> None:
-            memory.append(raw, received=when, **where)
-
-        yield Place(memory, append_to_memory, "memory")
+    if request.param != "memory":
+        with place_on(request.getfixturevalue(request.param)) as place:
+            yield place
         return
-    servers: MailServers = request.getfixturevalue(request.param)
+    memory = MemoryMailbox("\\Archive", "\\Trash")
+
+    def append(raw: bytes, when: datetime = RECEIVED, **where: Any) -> None:
+        memory.append(raw, received=when, **where)
+
+    yield Place(memory, append, "memory")
+
+
+@pytest.fixture(params=["bed", "embedded"])
+def shared_place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """An empty mailbox that others have open too."""
+    with place_on(request.getfixturevalue(request.param)) as place:
+        yield place
+
+
+@contextmanager
+def place_on(servers: MailServers) -> Iterator[Place]:
+    """The empty mailbox of the servers' first user."""
     login = next(iter(servers.users))
     servers.empty(login)
 
@@ -101,7 +115,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         servers.append(login, raw, folder, flags, when)
 
     with ImapMailbox.open(imap_server(servers, login), ignore) as mailbox:
-        yield Place(mailbox, append, request.param)
+        yield Place(mailbox, append, servers.name)
 
 
 # ------------------------------------------------------------ reading
@@ -403,18 +417,16 @@ def test_move_copy_delete(place: Place) -> None:
         place.mailbox.save(refs[3], io.BytesIO())
 
 
-def test_deleting_spares_mails_that_others_marked_deleted(place: Place) -> None:
+def test_deleting_spares_mails_that_others_marked_deleted(shared_place: Place) -> None:
     """No bare EXPUNGE: what another program marked as deleted stays."""
-    if place.kind == "memory":
-        pytest.skip("nobody else has a mailbox in memory")
     for number in range(3):
-        place.append(plain(number))
-    first, second, third = (mail.ref for mail in place.mailbox.search(MailQuery()))
-    place.mailbox._changes.store(second, "\\Deleted", add=True)  # another program's doing
-    place.mailbox.delete(third)
-    place.mailbox.create_folder("Done")
-    place.mailbox.move(first, "Done")
-    assert [mail.ref for mail in place.mailbox.search(MailQuery())] == [second]
+        shared_place.append(plain(number))
+    first, second, third = (mail.ref for mail in shared_place.mailbox.search(MailQuery()))
+    shared_place.mailbox._changes.store(second, "\\Deleted", add=True)  # another program's doing
+    shared_place.mailbox.delete(third)
+    shared_place.mailbox.create_folder("Done")
+    shared_place.mailbox.move(first, "Done")
+    assert [mail.ref for mail in shared_place.mailbox.search(MailQuery())] == [second]
 
 
 def test_missing_mails_are_left_out(place: Place) -> None:
@@ -429,17 +441,20 @@ def test_missing_mails_are_left_out(place: Place) -> None:
     assert place.mailbox.delete([]) == {}
 
 
-def test_reference_of_a_rebuilt_folder_is_refused(place: Place) -> None:
+def test_reference_of_a_rebuilt_folder_is_refused(shared_place: Place) -> None:
     """The same UID under another UIDVALIDITY is another mail."""
-    if place.kind == "memory":
-        pytest.skip("memory has one UIDVALIDITY for ever")
-    place.append(plain(1))
-    ref = place.only().ref
+    shared_place.append(plain(1))
+    ref = shared_place.only().ref
     stale = MailRef(ref.folder, ref.uid, "1", ref.message_id)
-    for call in (place.mailbox.fetch, place.mailbox.raw, place.mailbox.delete, place.mailbox.mark_seen):
+    for call in (
+        shared_place.mailbox.fetch,
+        shared_place.mailbox.raw,
+        shared_place.mailbox.delete,
+        shared_place.mailbox.mark_seen,
+    ):
         with pytest.raises(MailNotFoundError, match="search again"):
             call(stale)
-    assert place.only().ref == ref
+    assert shared_place.only().ref == ref
 
 
 # ------------------------------------------------------------ folders
