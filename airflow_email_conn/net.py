@@ -138,14 +138,17 @@ class Stream:
         deadline = Deadline(timeout, f"connect to {host} port {port}")
         failure: OSError | None = None
         for tried, (family, kind, protocol, _, address) in enumerate(addresses):
-            sock = socket.socket(family, kind, protocol)
+            sock = None
             try:
+                # Fails where the kernel knows no IPv6 and the DNS does; another address may still do.
+                sock = socket.socket(family, kind, protocol)
                 # A dead first address (an unrouted IPv6 one, say) must leave time for the others.
                 sock.settimeout(deadline.remaining() / (len(addresses) - tried))
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as exc:  # DeadlineError is one too: no time is left for the other addresses
-                sock.close()
+                if sock:
+                    sock.close()
                 failure = exc
                 if isinstance(exc, EmailError):
                     raise

@@ -97,7 +97,10 @@ class Mailbox(Protocol):
         ...
 
     def create_folder(self, name: str) -> None:
-        """Create a folder; one that exists already is fine."""
+        """Create a folder; one that exists already is fine.
+
+        :raises FolderNotFoundError: a special use that no folder has.
+        """
         ...
 
     def search(

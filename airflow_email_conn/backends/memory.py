@@ -75,7 +75,10 @@ class MemoryMailbox:
 
     def create_folder(self, name: str) -> None:
         """See `Mailbox.create_folder`."""
-        self._folders.setdefault(name, Folder(name, "/"))
+        if name.startswith("\\"):
+            self._named(name)
+        else:
+            self._folders.setdefault(name, Folder(name, "/"))
 
     def _named(self, folder: str) -> str:
         for entry in self._folders.values():

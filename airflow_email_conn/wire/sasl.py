@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.errors import SettingsError
@@ -9,7 +10,7 @@ from airflow_email_conn.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["choose", "login", "plain"]
+__all__ = ["choose", "hidden_forms", "login", "plain"]
 
 # PLAIN first: LOGIN was never standardised and costs two round trips more.
 _BY_PREFERENCE = ("PLAIN", "LOGIN")
@@ -39,6 +40,11 @@ def login(user: str, secret: str) -> tuple[bytes, bytes]:
     :raises SettingsError: as `plain`.
     """
     return _octets("user", user), _octets("secret", secret)
+
+
+def hidden_forms(secret: bytes) -> tuple[str, str]:
+    """A secret as text and in base64: the forms in which a server could echo it."""
+    return secret.decode("utf-8", "replace"), b64encode(secret).decode("ascii")
 
 
 def _octets(field: str, value: str) -> bytes:

@@ -236,6 +236,100 @@ def test_echoed_secret_is_hidden() -> None:
     assert "***" in str(error)
 
 
+def test_secret_echoed_in_a_farewell_is_hidden() -> None:
+    """An untagged BYE instead of an answer."""
+    error, _ = scripted(answering(b"* OK [CAPABILITY IMAP4rev1] hi\r\n", b"* BYE rejected s3cret-pw\r\n"))
+    assert isinstance(error, UnavailableError)
+    assert "s3cret-pw" not in repr(error)
+
+
+def serving(*answers: bytes) -> Callable[[Conversation], object]:
+    """A server that signs everybody in, has one folder, and then gives these answers."""
+    return answering(
+        CAPABLE,
+        b"%b OK [CAPABILITY IMAP4rev1] in\r\n",
+        b"* OK [UIDVALIDITY 1] ok\r\n%b OK [READ-ONLY] ok\r\n",
+        *answers,
+    )
+
+
+def found(handler: Callable[[Conversation], object], **filters: Any) -> list[Any]:
+    """What a search on a scripted server finds."""
+    credential = Credential("secret", "a", "b")
+    with ScriptedServer(handler) as server:
+        settings = Server("imap", "127.0.0.1", server.port, "none", credential=credential, timeout=3.0)
+        with ImapMailbox.open(settings, ignore) as mailbox:
+            return list(mailbox.search(MailQuery(**filters)))
+
+
+def test_server_that_searches_ascii_only() -> None:
+    """BADCHARSET (Exchange): a wider search, and the client decides."""
+
+    def handler(conversation: Conversation) -> None:
+        conversation.send(CAPABLE)
+
+        def answer(text: bytes) -> bytes:
+            line = conversation.readline()
+            conversation.send(text.replace(b"%b", line.split()[0]))
+            return line
+
+        answer(b"%b OK [CAPABILITY IMAP4rev1 LITERAL+] in\r\n")
+        answer(b"* OK [UIDVALIDITY 1] ok\r\n%b OK ok\r\n")
+        answer(b"%b NO [BADCHARSET (US-ASCII)] no\r\n")
+        conversation.readline()  # the literal
+        assert answer(b"* SEARCH 1 2\r\n%b OK\r\n").endswith(b" UID SEARCH ALL\r\n")
+        for uid, subject in ((1, "März"), (2, "April")):
+            header = f"Subject: {subject}\r\n\r\n".encode()
+            conversation.send(
+                b"* %d FETCH (UID %d RFC822.SIZE 9 BODY[HEADER.FIELDS (SUBJECT)] {%d}\r\n%b)\r\n"
+                % (uid, uid, len(header), header)
+            )
+        answer(b"%b OK\r\n")
+        conversation.read_to_end()
+
+    assert [mail.subject for mail in found(handler, subject="märz")] == ["März"]
+
+
+def test_one_answer_that_breaks_the_grammar_hides_no_other_mail() -> None:
+    """A server that quotes a sender's file name badly."""
+    good = b"* 2 FETCH (UID 8 RFC822.SIZE 9 BODYSTRUCTURE NIL)\r\n"
+    bad = b'* 1 FETCH (UID 7 RFC822.SIZE 9 BODYSTRUCTURE ("TEXT" "PLAIN" ("NAME" "a"b.csv")))\r\n'
+    mails = found(serving(b"* SEARCH 7 8\r\n%b OK\r\n", bad + good + b"%b OK\r\n"))
+    assert [mail.ref.uid for mail in mails] == ["7", "8"]
+    assert mails[0].defects == ("the server did not describe the parts of the mail",)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"* ESEARCH UID ALL 1:4000000\r\n" * 6 + b"%b OK\r\n",
+        b"* ESEARCH UID ALL 1:" + b"9" * 5000 + b"\r\n%b OK\r\n",
+        b"* SEARCH x\r\n%b OK\r\n",
+    ],
+    ids=["many", "endless", "words"],
+)
+def test_hostile_searches_are_refused(answer: bytes) -> None:
+    """Before they fill the memory."""
+    with pytest.raises(ProtocolError):
+        found(serving(answer))
+
+
+def test_endless_numbers_are_no_uids() -> None:
+    """Python refuses to read them; nothing but our own errors may come out."""
+    answer = b"* 1 FETCH (UID " + b"7" * 5000 + b" RFC822.SIZE " + b"9" * 5000 + b")\r\n%b OK\r\n"
+    assert found(serving(b"* SEARCH 7\r\n%b OK\r\n", answer)) == []
+
+
+def test_mails_nobody_asked_for_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are more literals than the mails asked for can have."""
+    monkeypatch.setattr("airflow_email_conn.backends.imap.literals._MAX_HELD", 1_000_000)
+    unasked = b"* 1 FETCH (UID 99 RFC822.SIZE 9 BODY[HEADER.FIELDS (SUBJECT)] {200000}\r\n%b)\r\n" % (
+        b"x" * 200_000
+    )
+    with pytest.raises(ProtocolError, match="octets of literals"):
+        found(serving(b"* SEARCH 7\r\n%b OK\r\n", unasked * 20 + b"%b OK\r\n"))
+
+
 def test_endless_answers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that never comes to the end of an answer."""
     monkeypatch.setattr("airflow_email_conn.backends.imap.session._MAX_ANSWERS", 100_000)

@@ -57,7 +57,10 @@ class Folders:
         return tuple(listed.values())
 
     def create(self, name: str) -> None:
-        """Create a folder; one that exists already is fine."""
+        """Create a folder; one that exists already is fine. A special use is the server's to assign."""
+        if name.startswith("\\"):
+            self.named(name)
+            return
         status = self._session.run(commands.create(name))
         if status.kind != "OK" and all(folder.name != name for folder in self.all()):
             raise servers.refusal("CREATE", status)

@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Download", "LiteralBuffer"]
 
+_MAX_HELD = 64 * 1024 * 1024  # octets of all literals of a command: 250 mails with the largest headers
+
 
 class LiteralBuffer:
-    """Gathers the long literals of one answer after the other.
+    """Gathers the long literals of one command's answers.
 
     :param limit: octets kept of each; what goes beyond is dropped.
     """
 
     def __init__(self, limit: int = 1024 * 1024) -> None:
         self._limit = limit
+        self._room = max(limit, _MAX_HELD)
         self._literals: list[bytearray] = []
 
     def take(self, event: LiteralStart | LiteralPiece) -> None:
@@ -32,7 +35,11 @@ class LiteralBuffer:
             self._literals.append(bytearray())
         else:
             literal = self._literals[-1]
-            literal += event.data[: max(0, self._limit - len(literal))]
+            kept = event.data[: max(0, self._limit - len(literal))]
+            literal += kept
+            self._room -= len(kept)
+            if self._room < 0:
+                raise ProtocolError(f"the IMAP server sent more than {_MAX_HELD} octets of literals")
 
     def fill(self, data: Data) -> Data:
         """The answer with its literals in their places."""

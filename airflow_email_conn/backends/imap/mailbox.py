@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_email_conn.model.message import Mail, MailSummary
     from airflow_email_conn.model.query import MailQuery
     from airflow_email_conn.model.server import Server
+    from airflow_email_conn.wire.imap.commands import Part
     from airflow_email_conn.wire.imap.engine import Data
     from airflow_email_conn.wire.imap.fetch import Items
 
@@ -83,16 +84,24 @@ class ImapMailbox:
         """See `Mailbox.search`. The search itself runs at once, the summaries come as you iterate."""
         keys = search_keys(query)
         selected, fresh = self._folders.enter(folder)
-        search = commands.uid_search(keys, returns_set=self._session.has("ESEARCH"))
         if not fresh:
             # A session that stays in a folder may not know its newest mails before a NOOP (RFC 9051 6.1.2).
             # Not sent along with the search: Dovecot looks for new mail only when no other command waits.
             self._session.run(commands.simple("NOOP"))
-        found: list[Data] = []
-        servers.check("SEARCH", self._session.run(search, found.append))
-        uids = answers.found_uids(found)
+        uids = self._found(keys, query)
         place = MailRef(selected.name, "", selected.validity)
         return self._matching(query, place, uids[::-1] if newest_first else uids, limit)
+
+    def _found(self, keys: Sequence[Part], query: MailQuery) -> list[int]:
+        """UIDs of a search; where the server knows no UTF-8 (Exchange) those of a wider one in ASCII."""
+        extended = self._session.has("ESEARCH")
+        found: list[Data] = []
+        status = self._session.run(commands.uid_search(keys, returns_set=extended), found.append)
+        if status.code == "BADCHARSET":
+            wider = search_keys(query, ascii_only=True)
+            status = self._session.run(commands.uid_search(wider, returns_set=extended), found.append)
+        servers.check("SEARCH", status)
+        return answers.found_uids(found)
 
     def _matching(
         self, query: MailQuery, place: MailRef, uids: Sequence[int], limit: int | None
@@ -114,14 +123,15 @@ class ImapMailbox:
         """Summaries in the order of `uids`; vanished mails are left out."""
         self._folders.enter_for(replace(place, uid=str(uids[0])))
         buffer = LiteralBuffer(limit=fetch.MAX_HEADER)
-        found: dict[int, Items] = {}
+        wanted = frozenset(uids)
+        found: dict[int | None, Items] = {}
 
         def take(data: Data) -> None:
             # RFC 9051 7: answers may be about other mails, and one mail may be answered in several.
             if data.kind == "FETCH":
                 items = fetch.items(buffer.fill(data))
                 uid = fetch.uid(items)
-                if uid is not None:
+                if uid in wanted:
                     found.setdefault(uid, {}).update(items)
 
         for uid_set in format_sets(uids):

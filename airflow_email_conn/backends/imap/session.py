@@ -136,8 +136,9 @@ class ImapSession:
 
     def _authenticate(self, user: str, secret: str) -> frozenset[str]:
         """Sign in, once, by one mechanism; returns the capabilities that came with the answer."""
+        message = sasl.plain(user, secret)
+        self._engine.hide(*sasl.hidden_forms(message), *sasl.hidden_forms(secret.encode()))
         if self.has("AUTH=PLAIN"):
-            message = sasl.plain(user, secret)
             command = commands.authenticate("PLAIN", message if self.has("SASL-IR") else None)
             status = self.run(command, answer=message)
         elif not self.has("LOGINDISABLED"):
@@ -150,7 +151,7 @@ class ImapSession:
         else:
             raise AuthenticationError("the IMAP server takes no passwords; choose another credential")
         if status.kind != "OK":
-            raise servers.sign_in_refusal(user, _without(status, secret))
+            raise servers.sign_in_refusal(user, status)
         return capabilities(status.args) if status.code == "CAPABILITY" else frozenset()
 
     def _need_capabilities(self) -> None:
@@ -273,10 +274,3 @@ def _size(event: Event) -> int:
     if isinstance(event, Data):
         return 32 + sum(len(piece) for piece in event.pieces if isinstance(piece, bytes))
     return 0 if isinstance(event, LiteralPiece) else 32
-
-
-def _without(status: Status, secret: str) -> Status:
-    """The status, without the secret that some servers echo in their refusal."""
-    if secret and secret in status.text:
-        return Status(status.tag, status.kind, status.code, b"", status.text.replace(secret, "***"))
-    return status

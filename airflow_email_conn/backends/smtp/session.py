@@ -181,7 +181,7 @@ class SmtpSession:
         if mechanism is None:
             raise CapabilityError(self._no_mechanism())
         secret = server.credential.secret.encode()
-        self._parser.hide(*smtp.hidden_forms(secret), *smtp.hidden_forms(answers["PLAIN"][0]))
+        self._parser.hide(*sasl.hidden_forms(secret), *sasl.hidden_forms(answers["PLAIN"][0]))
         pending = list(answers[mechanism])
         initial = pending.pop(0) if mechanism == "PLAIN" else None
         reply = self.command(smtp.auth(mechanism, initial), "sign in")

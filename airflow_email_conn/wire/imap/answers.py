@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_email_conn.errors import ProtocolError
 from airflow_email_conn.wire.imap import grammar, utf7
-from airflow_email_conn.wire.imap.sets import MAX_UIDS, parse_set
+from airflow_email_conn.wire.imap.sets import MAX_DIGITS, MAX_UIDS, parse_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,15 +38,16 @@ def found_uids(answers: Iterable[Data]) -> list[int]:
             uids += _plain_uids(answer)
         elif answer.kind == "ESEARCH":
             uids += _extended_uids(answer)
-    if len(uids) > MAX_UIDS:
-        raise ProtocolError(f"the search found more than {MAX_UIDS} mails")
+        if len(uids) > MAX_UIDS:
+            raise ProtocolError(f"the search found more than {MAX_UIDS} mails")
     return sorted(set(uids))
 
 
 def _plain_uids(answer: Data) -> list[int]:
     try:
         # "(MODSEQ 7)" may follow the numbers (RFC 7162 3.1.5).
-        return [int(uid) for uid in bytes(answer.pieces[0]).partition(b"(")[0].split()]  # type: ignore[arg-type]
+        numbers = bytes(answer.pieces[0]).partition(b"(")[0].split()  # type: ignore[arg-type]
+        return [int(uid) for uid in numbers if len(uid) <= MAX_DIGITS]
     except ValueError as exc:
         raise ProtocolError("the server answered a search with something other than numbers") from exc
 
@@ -75,7 +76,7 @@ def listed_folder(answer: Data) -> tuple[str, str, str, bool] | None:
 def uid_validity(statuses: Iterable[Status]) -> str:
     """UIDVALIDITY from the codes of a SELECT or EXAMINE (RFC 9051 7.1); empty when the server hid it."""
     for status in statuses:
-        if status.code == "UIDVALIDITY" and status.args.isdigit():
+        if status.code == "UIDVALIDITY" and status.args.isdigit() and len(status.args) <= MAX_DIGITS:
             return status.args.decode("ascii")
     return ""
 

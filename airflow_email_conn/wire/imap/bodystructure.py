@@ -72,7 +72,7 @@ def _single(value: list[Value], number: str) -> Part:
         disposition_params=disposition_params,
         content_id=words.decode(_bytes(_item(value, 3))).strip(" <>"),
         encoding=normalise(_text(_item(value, 5))),
-        size=int(size) if size.isascii() and size.isdigit() else 0,
+        size=int(size) if size.isascii() and size.isdigit() and len(size) < 20 else 0,
         inner_subject=subject,
     )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_email_conn.errors import ProtocolError
@@ -120,6 +120,7 @@ class ImapEngine:
         "_buffer",
         "_counter",
         "_ended",
+        "_hidden",
         "_left",
         "_pieces",
         "_queue",
@@ -138,6 +139,7 @@ class ImapEngine:
         self._left = 0  # octets of the current literal that have not come
         self._streaming = False  # the current literal is handed out in pieces
         self._ended: bool | None = False  # None once EndOfStream was given
+        self._hidden: tuple[str, ...] = ()
         self._counter = 0
         # (tag, octets) to be sent; None: wait here until the server asks for the literal that follows
         self._queue: deque[tuple[str, bytes | None]] = deque()
@@ -148,6 +150,10 @@ class ImapEngine:
     def buffered(self) -> int:
         """Octets received and not yet part of an event."""
         return len(self._buffer)
+
+    def hide(self, *texts: str) -> None:
+        """Show `***` for these in the texts of statuses: some servers echo the command they refuse."""
+        self._hidden = texts
 
     # ------------------------------------------------------------ out
 
@@ -290,6 +296,9 @@ class ImapEngine:
         return Data(kind, number, (first[match.end() :], *pieces[1:]))
 
     def _end_of_command(self, status: Status) -> Status:
+        for hidden in self._hidden:
+            if hidden in status.text:
+                status = replace(status, text=status.text.replace(hidden, "***"))
         # A command refused before its literal was asked for: what is left of it must not be sent.
         if self._waiting and self._queue and self._queue[0][0] == status.tag:
             self._waiting = False

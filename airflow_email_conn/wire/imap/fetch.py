@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TypeAlias
 
+from airflow_email_conn.errors import ProtocolError
 from airflow_email_conn.model.message import MailRef, MailSummary
 from airflow_email_conn.wire.imap import bodystructure, grammar
+from airflow_email_conn.wire.imap.sets import MAX_DIGITS
 from airflow_email_conn.wire.mime import structure
 from airflow_email_conn.wire.mime.envelope import parse_envelope
 
@@ -37,6 +40,8 @@ SUMMARY = (
 )
 Items: TypeAlias = "dict[bytes, Value]"
 
+_SIZE_DIGITS = 19  # of a mail's size, which has 63 bits (RFC 9051 9: number64)
+_UID = re.compile(rb"[( ]UID (\d{1,10})[ )]")
 _MONTHS = {
     name: number
     for number, name in enumerate(
@@ -47,7 +52,10 @@ _MONTHS = {
 
 def items(data: Data) -> Items:
     """Item name in upper case to value; a body section goes by `BODY[` and the rest of its name."""
-    values = grammar.parse(data.pieces)
+    try:
+        values = grammar.parse(data.pieces)
+    except ProtocolError:
+        return _salvaged(data)
     pairs = values[0] if values and isinstance(values[0], list) else []
     return {
         name.upper(): value
@@ -56,10 +64,20 @@ def items(data: Data) -> Items:
     }
 
 
+def _salvaged(data: Data) -> Items:
+    """What can be read for sure of an answer that breaks the grammar: which mail it is about.
+
+    Servers quote badly what a sender wrote, a file name say: such a mail must not hide the others.
+    """
+    first = data.pieces[0]
+    match = _UID.search(first) if isinstance(first, bytes) else None
+    return {b"UID": match[1], b"RFC822.SIZE": b"0"} if match else {}
+
+
 def uid(found: Items) -> int | None:
     """The UID of an answer; None when the server left it out: then nobody knows which mail it is about."""
     value = found.get(b"UID")
-    return int(value) if isinstance(value, bytes) and value.isdigit() else None
+    return int(value) if isinstance(value, bytes) and value.isdigit() and len(value) <= MAX_DIGITS else None
 
 
 def body(found: Items) -> bytes | None:
@@ -118,7 +136,7 @@ def summary(found: Items, folder: str, validity: str) -> MailSummary:
         reply_to=envelope.reply_to,
         date=envelope.date,
         received=received(found),
-        size=int(size) if isinstance(size, bytes) and size.isdigit() else 0,
+        size=int(size) if isinstance(size, bytes) and size.isdigit() and len(size) <= _SIZE_DIGITS else 0,
         seen=seen,
         flagged=flagged,
         in_reply_to=envelope.in_reply_to,

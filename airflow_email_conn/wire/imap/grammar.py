@@ -39,12 +39,13 @@ Pieces: TypeAlias = "tuple[bytes | Streamed, ...]"
 Value: TypeAlias = "bytes | Streamed | list[Value] | None"
 
 # An atom may hold a section in brackets with spaces in it, BODY[HEADER.FIELDS (FROM TO)]<0>, and servers put
-# brackets and quotes in the middle of atoms, so everything up to a space or parenthesis belongs to it.
+# brackets and quotes in the middle of atoms, so everything up to a space or parenthesis belongs to it. Every
+# octet is looked at once or twice, whatever is left open: this runs on 32 MB of anything without a deadline.
 _TOKEN = re.compile(
     rb"""
     (?P<open>\() | (?P<close>\))
-    | "(?P<quoted>(?:[^"\\]|\\.)*)"
-    | (?P<atom>[^\s()"\[]+(?:\[[^\]]*\][^\s()]*)? | \[[^\]]*\][^\s()]* | ")
+    | "(?P<quoted>(?:[^"\\]|\\.)*)(?P<ended>"?)
+    | (?P<atom>[^\s()"\[]+(?:\[[^\]\[]*\][^\s()]*)? | \[(?:[^\]\[]*\][^\s()]*)?)
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -57,7 +58,7 @@ def unquote(quoted: bytes) -> bytes:
 
 
 def parse(pieces: Iterable[bytes | Streamed]) -> list[Value]:
-    """All values of a response. :raises ProtocolError: the parentheses do not match."""
+    """All values of a response. :raises ProtocolError: a list or a string has no end."""
     top: list[Value] = []
     stack: list[list[Value]] = [top]
     for index, piece in enumerate(pieces):
@@ -75,7 +76,9 @@ def _parse_text(text: bytes, stack: list[list[Value]]) -> None:
     current = stack[-1]
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup
-        if kind == "quoted":
+        if kind == "ended":
+            if not match["ended"]:
+                raise ProtocolError("the server sent a string that does not end")
             current.append(unquote(match["quoted"]))
         elif kind == "atom":
             atom = match["atom"]

@@ -11,13 +11,12 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.errors import QueryError
-from airflow_email_conn.wire.imap.commands import string
+from airflow_email_conn.wire.imap.commands import Literal, Part, string
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_email_conn.model.query import MailQuery
-    from airflow_email_conn.wire.imap.commands import Part
 
 __all__ = ["search_keys"]
 
@@ -26,17 +25,31 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _MAX_ALTERNATIVES = 50  # nested ORs; servers limit how deep a search may nest
 
 
-def search_keys(query: MailQuery) -> list[Part]:
-    """Search keys to be joined by spaces. :raises QueryError: a value that cannot be sent."""
+def search_keys(query: MailQuery, *, ascii_only: bool = False) -> list[Part]:
+    """Search keys to be joined by spaces.
+
+    :param ascii_only: leave out what is not ASCII, for servers that search nothing else; the client decides.
+    :raises QueryError: a value that cannot be sent, or that only this server could look for.
+    """
     keys: list[Part] = [*_state_keys(query), *_time_keys(query)]
-    keys += _any_of(query, "sender", lambda value: [b"FROM", value])
-    keys += _any_of(query, "recipient", lambda value: [b"OR", b"TO", value, b"CC", value])
-    keys += _any_of(query, "subject", lambda value: [b"SUBJECT", value])
-    keys += _any_of(query, "body", lambda value: [b"BODY", value])
-    keys += _any_of(query, "message_id", lambda value: [b"HEADER", b"MESSAGE-ID", value])
+    for name, key in _TEXT_KEYS.items():
+        found = _any_of(query, name, key)
+        if not (ascii_only and any(isinstance(part, Literal) for part in found)):
+            keys += found
+        elif name == "body":
+            raise QueryError("body: this server finds ASCII only; match the fetched mail's text")
     if query.raw is not None:
         keys.append(_raw(query.raw))
     return keys or [b"ALL"]
+
+
+_TEXT_KEYS: dict[str, Callable[[Part], list[Part]]] = {
+    "sender": lambda value: [b"FROM", value],
+    "recipient": lambda value: [b"OR", b"TO", value, b"CC", value],
+    "subject": lambda value: [b"SUBJECT", value],
+    "body": lambda value: [b"BODY", value],
+    "message_id": lambda value: [b"HEADER", b"MESSAGE-ID", value],
+}
 
 
 def _state_keys(query: MailQuery) -> list[Part]:

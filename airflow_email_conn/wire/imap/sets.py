@@ -9,9 +9,10 @@ from airflow_email_conn.errors import ProtocolError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["MAX_UIDS", "format_sets", "parse_set"]
+__all__ = ["MAX_DIGITS", "MAX_UIDS", "format_sets", "parse_set"]
 
 MAX_UIDS = 5_000_000  # of one search: a list of them takes 200 MB; no mailbox that is used has as many
+MAX_DIGITS = 10  # of a UID or UIDVALIDITY, which have 32 bits; Python refuses to read endless numbers
 _SET_LENGTH = 4000  # octets: RFC 7162 4 asks servers for command lines of 8192
 
 
@@ -47,7 +48,7 @@ def parse_set(text: bytes) -> list[int]:
     """The UIDs that a set names, in the server's order. :raises ProtocolError: not a set, or too large."""
     uids: list[int] = []
     for item in text.split(b","):
-        first, colon, last = item.partition(b":")
+        first, colon, last = item[:22].partition(b":")
         try:
             low, high = int(first), int(last if colon else first)
         except ValueError as exc:

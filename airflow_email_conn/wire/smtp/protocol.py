@@ -27,7 +27,6 @@ __all__ = [
     "auth_answer",
     "ehlo",
     "helo",
-    "hidden_forms",
     "mail",
     "rcpt",
 ]
@@ -255,11 +254,6 @@ def auth(mechanism: str, initial: bytes | None = None) -> bytes:
 def auth_answer(answer: bytes) -> bytes:
     """A line of an AUTH exchange; an empty initial answer is `=` (RFC 4954 4)."""
     return (binascii.b2a_base64(answer, newline=False) or b"=") + b"\r\n"
-
-
-def hidden_forms(secret: bytes) -> tuple[str, str]:
-    """A secret as text and in base64: the forms in which a server could echo it."""
-    return secret.decode("utf-8", "replace"), binascii.b2a_base64(secret, newline=False).decode("ascii")
 
 
 def _hello_name(name: str) -> str:

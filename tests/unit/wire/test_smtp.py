@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_email_conn.errors import DraftError, ProtocolError, SettingsError
+from airflow_email_conn.wire import sasl
 from airflow_email_conn.wire.smtp import protocol as smtp
 from airflow_email_conn.wire.smtp.refusals import explain
 
@@ -97,7 +98,7 @@ def test_any_bytes(data: bytes) -> None:
 def test_secrets_that_are_echoed() -> None:
     """They are hidden in replies and in errors, as text and in base64."""
     parser = smtp.ReplyParser()
-    parser.hide(*smtp.hidden_forms("pä".encode()))
+    parser.hide(*sasl.hidden_forms("pä".encode()))
     parser.feed("535 no: pä cMOk\r\n".encode())
     reply = parser.next()
     assert reply is not None

@@ -117,6 +117,15 @@ def test_grammar_survives_depth_and_refuses_imbalance() -> None:
             grammar.parse([text])
 
 
+@pytest.mark.parametrize(
+    "piece", [b'("' + b'\\"' * 200_000, b"a[" * 200_000, b'"' * 400_001, b"[ " * 200_000]
+)
+def test_grammar_is_linear(piece: bytes) -> None:
+    """No deadline applies to the processor: a quadratic pattern would take hours here."""
+    with suppress(ProtocolError):
+        grammar.parse([piece])
+
+
 @given(st.binary(max_size=200))
 def test_grammar_never_raises_anything_else(text: bytes) -> None:
     """Any text is parsed or refused."""
