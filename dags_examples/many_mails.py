@@ -1,4 +1,4 @@
-"""One mapped task for each mail: a mail that fails is retried alone, and does not hold up the others.
+"""A mapped task group for each mail: a mail that fails is retried alone, and does not hold up the others.
 
 Also shows the hook in TaskFlow, for what the operators do not do.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param, task, task_group
 
 from airflow_email_conn.hooks.mail import EmailHook
 from airflow_email_conn.model.message import MailSummary
@@ -38,8 +38,11 @@ with DAG(
             text = mailbox.fetch(MailSummary.from_dict(mail).ref).text
         return len(text.split())
 
-    mails = unread()
-    counted = words.expand(mail=mails)
-    fetched = FetchEmailOperator.partial(task_id="fetch", path="{{ params.path }}").expand(mails=mails)
-    read = UpdateEmailOperator.partial(task_id="read", seen=True).expand(mails=mails)
-    [counted, fetched] >> read
+    @task_group
+    def one(mail: dict[str, Any]) -> None:
+        """All that happens to one mail."""
+        fetched = FetchEmailOperator(task_id="fetch", mails=mail, path="{{ params.path }}")
+        read = UpdateEmailOperator(task_id="read", mails=mail, seen=True)
+        [words(mail), fetched] >> read
+
+    one.expand(mail=unread())

@@ -55,4 +55,5 @@ with DAG(
         task_id="done", mails=fetch.output["mails"], seen=True, move_to="Done", create_folder=True
     )
 
-    loaded >> reply >> done
+    # Side by side: a reply that fails must not leave the mail where the next run would find it again.
+    loaded >> [reply, done]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook, ObjectStoragePath
@@ -18,14 +20,15 @@ from airflow_email_conn.model.query import MailQuery
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_email_conn.backends.base import Mailbox, Sender
+    from airflow_email_conn.backends.base import Mailbox, OnStep, Sender
     from airflow_email_conn.model.draft import Draft, SendReceipt
     from airflow_email_conn.model.server import Server
     from airflow_email_conn.model.settings import EmailSettings
 
 __all__ = ["EmailHook"]
 
-_TEST_TIMEOUT = 10.0  # seconds for each step of a test: proxies before Airflow's UI give up after 30 to 60
+_TEST_TIMEOUT = 10.0  # seconds for each step of a connection test
+_TEST_LIMIT = 25.0  # seconds for all of it: proxies before Airflow's UI give up after 30 to 60
 
 
 class EmailHook(BaseHook):
@@ -97,13 +100,15 @@ class EmailHook(BaseHook):
             settings = self.settings
         except SettingsError as exc:
             return False, f"The connection is not complete: {exc.message}"
-        results = []
+        tries = []
         if settings.incoming:
             quick = replace(settings, incoming=_hurried(settings.incoming))
-            results.append(_tried("Incoming", settings.incoming, lambda step: _read_inbox(quick, step)))
+            tries.append(_Try("Incoming", settings.incoming, partial(_read_inbox, quick)))
         if settings.outgoing:
             hasty = replace(settings, outgoing=_hurried(settings.outgoing))
-            results.append(_tried("Outgoing", settings.outgoing, lambda step: _greet_outgoing(hasty, step)))
+            tries.append(_Try("Outgoing", settings.outgoing, partial(_greet_outgoing, hasty)))
+        end = time.monotonic() + _TEST_LIMIT
+        results = [attempt.result(end - time.monotonic()) for attempt in tries]
         return all(ok for ok, _ in results), "; ".join(text for _, text in results)
 
 
@@ -111,28 +116,49 @@ def _hurried(server: Server) -> Server:
     return replace(server, timeout=min(server.timeout, _TEST_TIMEOUT))
 
 
-def _tried(
-    direction: str, server: Server, attempt: Callable[[Callable[[str], None]], str]
-) -> tuple[bool, str]:
-    """Whether a direction works, and a line about it."""
-    where = f"{direction} ({server.protocol} {server.host} port {server.port}, security {server.security})"
-    steps = ["start"]
-    try:
-        told = attempt(steps.append)
-    except EmailError as exc:
-        # Not str(exc): the server's own text would make the Test button a scanner of internal networks.
-        return False, f"{where} FAILED at step {steps[-1]!r}: {exc.message}"
-    return True, f"{where} OK: {', '.join(steps[1:])}{told}"
+class _Try:
+    """A direction being tried in a thread of its own, so that both together stay within one limit.
+
+    :param attempt: told of each step before it; returns what else there is to say.
+    """
+
+    def __init__(self, direction: str, server: Server, attempt: Callable[[OnStep], str]) -> None:
+        security = f"security {server.security}"
+        self._where = f"{direction} ({server.protocol} {server.host} port {server.port}, {security})"
+        self._steps = ["start"]
+        self._attempt = attempt
+        self._result: tuple[bool, str] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"email test {direction}", daemon=True)
+        self._thread.start()
+
+    def result(self, seconds: float) -> tuple[bool, str]:
+        """Whether it works, and a line about it; waits no longer than `seconds`."""
+        self._thread.join(max(0.0, seconds))
+        return self._result or self._failed(f"not done within {_TEST_LIMIT:g} s")
+
+    def _run(self) -> None:
+        try:
+            told = self._attempt(self._steps.append)
+        except EmailError as exc:
+            # Not str(exc): the server's text would make the Test button a scanner of internal networks.
+            self._result = self._failed(exc.message)
+        except Exception as exc:  # noqa: BLE001 - the test must answer, whatever it was
+            self._result = self._failed(f"unexpected {type(exc).__name__}")
+        else:
+            self._result = True, f"{self._where} OK: {', '.join(self._steps[1:])}{told}"
+
+    def _failed(self, why: str) -> tuple[bool, str]:
+        return False, f"{self._where} FAILED at step {self._steps[-1]!r}: {why}"
 
 
-def _read_inbox(settings: EmailSettings, on_step: Callable[[str], None]) -> str:
+def _read_inbox(settings: EmailSettings, on_step: OnStep) -> str:
     with open_mailbox(settings, on_step=on_step) as mailbox:
         on_step("open INBOX")
         next(iter(mailbox.search(MailQuery(), limit=1, newest_first=True)), None)
         return f", {len(mailbox.folders())} folders" if mailbox.capabilities.folders else ""
 
 
-def _greet_outgoing(settings: EmailSettings, on_step: Callable[[str], None]) -> str:
+def _greet_outgoing(settings: EmailSettings, on_step: OnStep) -> str:
     with open_sender(settings, on_step=on_step):
         return ""
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from airflow_email_conn.errors import QueryError
 
-__all__ = ["TextFilter", "Texts", "read_bool", "read_size", "read_texts", "read_time"]
+__all__ = ["TextFilter", "Texts", "read_bool", "read_limit", "read_size", "read_texts", "read_time"]
 
 TextFilter: TypeAlias = "str | re.Pattern[str] | Mapping[str, str] | Iterable[TextFilter] | None"
 Texts: TypeAlias = "tuple[str | re.Pattern[str], ...]"
@@ -71,6 +71,17 @@ def read_bool(field: str, value: object) -> bool | None:
     if isinstance(value, str) and value.strip().lower() in _BOOLEANS:
         return _BOOLEANS[value.strip().lower()]
     raise QueryError(f"{field}: True, False or None, not {value!r:.40}")
+
+
+def read_limit(field: str, value: object) -> int | None:
+    """A number of mails, at least one, or not set."""
+    if value is None:
+        return None
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        value = int(value.strip()[:10])
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise QueryError(f"{field}: a number from 1 on, or None for all, not {value!r:.40}")
 
 
 def read_size(field: str, value: object) -> int | None:

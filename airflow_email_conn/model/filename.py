@@ -56,13 +56,9 @@ def unique(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def mail_folder_name(message_id: str | None, fingerprint: str) -> str:
-    """The folder of a mail: its Message-ID where that is a safe name, else a digest.
-
-    :param fingerprint: what identifies a mail that has no Message-ID.
-    """
+def mail_folder_name(message_id: str | None) -> str:
+    """The folder of a mail: its Message-ID where that is a safe name, else a digest of it; or empty."""
     bare = (message_id or "").strip().removeprefix("<").removesuffix(">")
-    if _SAFE_ID.fullmatch(bare) and not bare.endswith(".") and not _DEVICES.match(bare):
+    if not bare or (_SAFE_ID.fullmatch(bare) and not bare.endswith(".") and not _DEVICES.match(bare)):
         return bare
-    digest = hashlib.sha256((bare or fingerprint).encode("utf-8", "replace")).hexdigest()
-    return f"{'id' if bare else 'mail'}-{digest[:32]}"
+    return f"id-{hashlib.sha256(bare.encode('utf-8', 'replace')).hexdigest()[:32]}"

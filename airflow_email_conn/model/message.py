@@ -100,6 +100,7 @@ class MailSummary:
     :param received: when the server took the mail in (IMAP INTERNALDATE); None where it does not say.
     :param size: bytes of the whole mail on the wire.
     :param in_reply_to: Message-IDs in order, as `references`; with angle brackets.
+    :param automatic: a program or a mailing list sent it, as it says itself (RFC 3834); not to be answered.
     :param defects: what was wrong with the mail and how it was read nevertheless, one line each.
     """
 
@@ -116,6 +117,7 @@ class MailSummary:
     flagged: bool = False
     in_reply_to: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    automatic: bool = False
     attachments: tuple[Attachment, ...] = ()
     defects: tuple[str, ...] = ()
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timezone
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
-from airflow_email_conn.errors import QueryError
+from airflow_email_conn.errors import MailNotFoundError
 from airflow_email_conn.model.filename import mail_folder_name, safe_file_name, unique
 from airflow_email_conn.model.message import Attachment
 
@@ -27,36 +27,39 @@ __all__ = ["MANIFEST", "MailStore"]
 MANIFEST = "_manifest.json"
 _EML = "mail.eml"
 _NO_DAY = "unknown"  # of a mail that no server dated
+_ENTRY = ("part", "name", "stored_as", "size", "sha256", "content_type")
+
+_Wanted: TypeAlias = "Sequence[Attachment | MailRef]"
+_Files: TypeAlias = "dict[str, dict[str, Any]]"  # a manifest's entries by part; the whole mail is part ""
 
 
 class MailStore:
     """Stores attachments of mails below one path.
 
     :param root: a local or remote path.
+    :param mailbox: where the mails lie.
     """
 
-    def __init__(self, root: ObjectStoragePath) -> None:
+    def __init__(self, root: ObjectStoragePath, mailbox: Mailbox) -> None:
         self._root = root
+        self._mailbox = mailbox
 
     def store(
-        self, mailbox: Mailbox, mail: MailSummary, attachments: Sequence[Attachment], *, eml: bool
+        self, mail: MailSummary, attachments: Sequence[Attachment], *, eml: bool
     ) -> list[dict[str, Any]]:
         """Store a mail's files, or find that they are there.
 
         :param eml: the whole mail too, as `mail.eml`.
         :returns: an entry for each file: path, name, size (bytes), sha256, content_type, message_id.
+        :raises MailNotFoundError: not all of it is stored, and the mail is gone.
         """
-        folder, manifest = self._place(mail)
-        wanted: list[Attachment | MailRef] = [*attachments, *([mail.ref] if eml else [])]
-        known = {entry["part"]: entry for entry in manifest.get("files", ())}
-        if not manifest or any(_part(what) not in known for what in wanted):
-            taken = {MANIFEST, _EML, *(entry["stored_as"].casefold() for entry in known.values())}
-            folder.mkdir(parents=True, exist_ok=True)
-            for what in wanted:
-                if _part(what) not in known:
-                    known[_part(what)] = _save(mailbox, what, folder, taken)
+        wanted: _Wanted = [*attachments, *([mail.ref] if eml else [])]
+        folder, known = self._place(mail, wanted)
+        if known is None or any(_part(what) not in known for what in wanted):
+            known = known or {}
+            self._save_all(wanted, folder, known)
             manifest = {"mail": mail.as_dict(), "files": list(known.values())}
-            (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
+            (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         return [
             {
                 "path": str(folder / known[_part(what)]["stored_as"]),
@@ -66,75 +69,92 @@ class MailStore:
             for what in wanted
         ]
 
-    def _place(self, mail: MailSummary) -> tuple[ObjectStoragePath, dict[str, Any]]:
-        """The folder of a mail and the manifest in it, empty when there is none yet."""
+    def _place(self, mail: MailSummary, wanted: _Wanted) -> tuple[ObjectStoragePath, _Files | None]:
+        """The folder of a mail, and what is stored there; None when nothing is."""
         when = mail.received or mail.date
         day = when.astimezone(timezone.utc).strftime("%Y-%m-%d") if when else _NO_DAY
-        # What the server says of a mail wherever it lies. Anybody can send a second mail with the Message-ID
-        # of the first: it must neither replace that one nor be taken for it.
-        fingerprint = f"{mail.size} {when.timestamp() if when else ''}"
-        name = mail_folder_name(mail.message_id, f"{fingerprint} {mail.sender} {mail.subject}")
+        name = mail_folder_name(mail.message_id) or f"mail-{self._digest(mail.ref)}"
         folder = self._root / f"dt={day}" / name
         manifest = _read_manifest(folder)
-        if manifest and not _is_same(manifest, mail):
-            suffix = hashlib.sha256(fingerprint.encode()).hexdigest()[:12]
-            folder = self._root / f"dt={day}" / f"{name}~{suffix}"
-            manifest = _read_manifest(folder)
-        return folder, manifest
+        if manifest is None:
+            return folder, None
+        known = {entry["part"]: entry for entry in manifest["files"]}
+        if not mail.message_id or self._is_same(mail, manifest["mail"], known, wanted):
+            return folder, known
+        # Anybody can send a second mail with the Message-ID of the first: both must be kept.
+        folder = self._root / f"dt={day}" / f"{name}~{self._digest(mail.ref)[:16]}"
+        manifest = _read_manifest(folder)
+        return folder, None if manifest is None else {entry["part"]: entry for entry in manifest["files"]}
+
+    def _is_same(self, mail: MailSummary, told: Any, known: _Files, wanted: _Wanted) -> bool:
+        """Whether a manifest is about this mail: it lies at the same place, or its files are the same."""
+        if told["ref"] == mail.ref.as_dict():
+            return True
+        if told["size"] != mail.size:
+            return False
+        stored = [what for what in wanted if _part(what) in known]
+        return all(self._digest(what) == known[_part(what)]["sha256"] for what in stored)
+
+    def _digest(self, what: Attachment | MailRef) -> str:
+        hashing = _Hashing(None)
+        self._mailbox.save(what, hashing)
+        return hashing.digest.hexdigest()
+
+    def _save_all(self, wanted: _Wanted, folder: ObjectStoragePath, known: _Files) -> None:
+        """Stream what is missing into the folder, and note it in `known`."""
+        taken = {MANIFEST, _EML, *(entry["stored_as"].casefold() for entry in known.values())}
+        folder.mkdir(parents=True, exist_ok=True)
+        for what in wanted:
+            if _part(what) in known:
+                continue
+            if isinstance(what, Attachment):
+                name, content_type = what.name, what.content_type
+                stored_as = unique(safe_file_name(name), taken)
+            else:
+                name = stored_as = _EML
+                content_type = "message/rfc822"
+            size, sha256 = self._save(what, folder / stored_as)
+            values = (_part(what), name, stored_as, size, sha256, content_type)
+            known[_part(what)] = dict(zip(_ENTRY, values, strict=True))
+
+    def _save(self, what: Attachment | MailRef, path: ObjectStoragePath) -> tuple[int, str]:
+        """Stream one file; its size and digest."""
+        try:
+            with path.open("wb") as file:  # type: ignore[no-untyped-call]
+                hashing = _Hashing(file)
+                size = self._mailbox.save(what, hashing)
+        except MailNotFoundError:
+            path.unlink()  # an empty file that nobody will complete
+            raise
+        return size, hashing.digest.hexdigest()
 
 
-def _read_manifest(folder: ObjectStoragePath) -> dict[str, Any]:
+def _read_manifest(folder: ObjectStoragePath) -> dict[str, Any] | None:
+    """The manifest of a folder; None without one, or when it was cut short while it was written."""
     path = folder / MANIFEST
     if not path.exists():
-        return {}
+        return None
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
-        _ = [(entry["part"], entry["stored_as"]) for entry in manifest["files"]]
-    except (ValueError, TypeError, KeyError) as exc:
-        raise QueryError(f"path: {path} is not a manifest of ours; move it away to fetch again") from exc
-    return manifest
-
-
-def _is_same(manifest: dict[str, Any], mail: MailSummary) -> bool:
-    told, own = manifest["mail"], mail.as_dict()
-    return all(told.get(key) == own[key] for key in ("size", "received"))
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        complete = all(key in entry for entry in manifest["files"] for key in _ENTRY)
+        return manifest if complete and {"ref", "size"} <= manifest["mail"].keys() else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _part(what: Attachment | MailRef) -> str:
     return what.part if isinstance(what, Attachment) else ""
 
 
-def _save(
-    mailbox: Mailbox, what: Attachment | MailRef, folder: ObjectStoragePath, taken: set[str]
-) -> dict[str, Any]:
-    """Stream one file into the folder; its entry in the manifest."""
-    if isinstance(what, Attachment):
-        name, content_type = what.name, what.content_type
-        stored_as = unique(safe_file_name(name), taken)
-    else:
-        name = stored_as = _EML
-        content_type = "message/rfc822"
-    with (folder / stored_as).open("wb") as file:  # type: ignore[no-untyped-call]
-        hashing = _Hashing(file)
-        size = mailbox.save(what, hashing)
-    return {
-        "part": _part(what),
-        "name": name,
-        "stored_as": stored_as,
-        "size": size,
-        "sha256": hashing.digest.hexdigest(),
-        "content_type": content_type,
-    }
-
-
 class _Hashing:
-    """A file whose content is hashed on its way in."""
+    """A file whose content is hashed on its way in, or only hashed."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes] | None) -> None:
         self._file = file
         self.digest = hashlib.sha256()
 
     def write(self, data: bytes) -> None:
-        """Write and hash."""
+        """Hash, and write."""
         self.digest.update(data)
-        self._file.write(data)
+        if self._file:
+            self._file.write(data)

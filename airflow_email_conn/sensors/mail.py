@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_email_conn.arguments import MailFilterArguments
 from airflow_email_conn.hooks.failures import no_useless_retries
@@ -21,7 +22,8 @@ class EmailSensor(MailFilterArguments, BaseSensorOperator):
 
     Looking changes nothing in the mailbox: a mail that was found is found again, until it is moved, marked
     (with `unseen=True`) or left behind by `since`. An error that a later try may heal fails the task as usual
-    and Airflow retries it (or set `silent_fail=True` to go on waiting); a wrong password fails it at once.
+    and Airflow retries it (or set `silent_fail=True` to go on waiting); a wrong password or a folder that
+    does not exist fails it at once, with `soft_fail` too, which is for mail that does not come.
 
     Takes the filters of MailFilterArguments and all of BaseSensorOperator: `poke_interval` and `timeout` in
     seconds, `mode="reschedule"` to free the worker between two looks, `soft_fail`.
@@ -29,10 +31,15 @@ class EmailSensor(MailFilterArguments, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
         """Look once. :raises AirflowFailException: it will never work like this."""
-        with no_useless_retries():
-            query = self.query
-            with EmailHook(self.email_conn_id).mailbox() as mailbox:
-                mails = self.found(mailbox)
+        try:
+            with no_useless_retries():
+                query = self.query
+                with EmailHook(self.email_conn_id).mailbox() as mailbox:
+                    mails = self.found(mailbox)
+        except AirflowFailException:
+            # Airflow would turn this into a skip as well: a green DAG with a wrong password.
+            self.soft_fail = self.never_fail = False
+            raise
         self.log.info("Found %d mails in %r that match %s", len(mails), self.folder, _described(query))
         return PokeReturnValue(is_done=bool(mails), xcom_value=[mail.as_dict() for mail in mails])
 

@@ -130,6 +130,42 @@ def test_connection_test_ends_on_a_silent_server(connect: Callable[..., None]) -
     assert time.monotonic() - started < 5
 
 
+def test_connection_test_has_one_limit_for_all_its_steps(
+    connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that takes its time at every step of both directions."""
+    monkeypatch.setattr("airflow_email_conn.hooks.mail._TEST_LIMIT", 1.0)
+
+    def slow(conversation: Conversation) -> None:
+        conversation.send(b"* OK hi\r\n")
+        while line := conversation.readline():
+            time.sleep(0.8)
+            conversation.send(b"* CAPABILITY IMAP4rev1\r\n" + line.split()[0] + b" OK done\r\n")
+
+    with ScriptedServer(slow) as server:
+        connect({"incoming_security": "none", "outgoing_port": 1}, port=server.port)
+        started = time.monotonic()
+        ok, text = EmailHook().test_connection()
+    assert not ok
+    assert "not done within 1 s" in text
+    assert time.monotonic() - started < 2.5
+
+
+def test_connection_test_answers_whatever_happens(
+    connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow's button shows what the hook returns, not what it raises."""
+
+    def broken(*_arguments: Any, **_keywords: Any) -> None:
+        raise ValueError("s3cret")
+
+    monkeypatch.setattr("airflow_email_conn.hooks.mail.open_mailbox", broken)
+    ok, text = EmailHook().test_connection()
+    assert not ok
+    assert "unexpected ValueError" in text
+    assert "s3cret" not in text
+
+
 def test_airflows_own_command_tests_the_connection(connect: Callable[..., None], database: None) -> None:
     """`airflow connections test` on an environment variable."""
     run = subprocess.run(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import ObjectStoragePath
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from airflow_email_conn.errors import NetworkError
 from airflow_email_conn.hooks.mail import EmailHook
@@ -98,6 +98,16 @@ def test_sensor_does_not_try_a_wrong_password_twice(robot: Mailbox, connect: Cal
     assert "s3cret-pw" not in str(caught.value)
 
 
+def test_soft_fail_does_not_hide_a_wrong_password(robot: Mailbox, connect: Callable[..., None]) -> None:
+    """A skip is for mail that does not come."""
+    connect(password="wrong-password")
+    with pytest.raises(AirflowFailException, match="refused the sign-in"):
+        execute(sensor(soft_fail=True))
+    connect()
+    with pytest.raises(AirflowSkipException):
+        execute(sensor(soft_fail=True))
+
+
 def test_sensor_lets_airflow_retry_what_may_heal(robot: Mailbox, connect: Callable[..., None]) -> None:
     """A refused connection is a plain failure."""
     connect(port=1)
@@ -185,15 +195,81 @@ def test_fetch_again_finds_what_is_there(robot: Mailbox, embedded: EmbeddedServe
 
 
 def test_fetch_of_a_vanished_mail_fails(robot: Mailbox, embedded: EmbeddedServers, tmp_path: Path) -> None:
-    """Never a silent loss: what is gone and not stored is an error, what came before it stays."""
+    """Never a silent loss: a given mail that is gone is an error, once all the others are stored."""
+    for number in (1, 2, 3):
+        embedded.append(ROBOT, invoice(number), when=RECEIVED)
+    mails, _ = execute(sensor())
+    robot.delete([mail.ref for mail in robot.search(MailQuery(message_id="invoice-1@acme.com"))])
+    with pytest.raises(AirflowFailException, match="gone"):
+        execute(fetch(tmp_path, mails=mails))
+    stored = {path.parent.name for path in tmp_path.glob("dt=*/*/_manifest.json")}
+    assert stored == {"invoice-2@acme.com", "invoice-3@acme.com"}
+    assert list(tmp_path.glob("dt=*/invoice-1@acme.com/*")) == []
+
+
+def test_mail_that_vanishes_between_search_and_fetch_is_left_out(
+    robot: Mailbox, embedded: EmbeddedServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody filed it in that moment; the next run would not have found it either."""
+    for number in (1, 2):
+        embedded.append(ROBOT, invoice(number), when=RECEIVED)
+    operator = fetch(tmp_path)
+    found = operator.found
+
+    def found_then_gone(mailbox: Mailbox) -> Any:
+        mails = found(mailbox)
+        robot.delete([mail.ref for mail in robot.search(MailQuery(message_id="invoice-1@acme.com"))])
+        return mails
+
+    monkeypatch.setattr(operator, "found", found_then_gone)
+    files, pushed = execute(operator)
+    assert {file["message_id"] for file in files} == {"<invoice-2@acme.com>"}
+    assert len(pushed["mails"]) == 1
+
+
+@pytest.mark.parametrize("message_id", [b"", b"Message-ID: <same@x>\r\n"])
+def test_mails_that_look_alike_are_both_stored(
+    robot: Mailbox, embedded: EmbeddedServers, tmp_path: Path, message_id: bytes
+) -> None:
+    """Scanners send mails of one size in one second; only what is in them tells them apart."""
+    raw = message_id + b"From: scan@x\r\nContent-Type: text/csv; name=a.csv\r\n\r\n%d\r\n"
+    for content in (1111, 2222, 1111):
+        embedded.append(ROBOT, raw % content, when=RECEIVED)
+    for _ in range(2):
+        files, _ = execute(fetch(tmp_path))
+        contents = sorted(ObjectStoragePath(file["path"]).read_bytes().strip() for file in files)
+        assert contents == [b"1111", b"2222"]
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"files": []}', '{"mail": {}, "files": [{}]}', "[]"])
+def test_damaged_manifest_is_written_again(
+    robot: Mailbox, embedded: EmbeddedServers, tmp_path: Path, damage: str
+) -> None:
+    """A worker that was killed while it wrote must not block the mail for ever."""
+    embedded.append(ROBOT, invoice(), when=RECEIVED)
+    first, _ = execute(fetch(tmp_path))
+    (manifest,) = tmp_path.glob("dt=*/*/_manifest.json")
+    whole = manifest.read_text()
+    manifest.write_text(damage)
+    again, _ = execute(fetch(tmp_path))
+    assert again == first
+    assert manifest.read_text() == whole
+
+
+def test_outputs_of_mapped_tasks_are_taken(robot: Mailbox, embedded: EmbeddedServers, tmp_path: Path) -> None:
+    """Lists of lists, as a mapped sensor or fetch gives them."""
     embedded.append(ROBOT, invoice(1), when=RECEIVED)
     embedded.append(ROBOT, invoice(2), when=RECEIVED)
     mails, _ = execute(sensor())
-    robot.delete([mail.ref for mail in robot.search(MailQuery(message_id="invoice-2@acme.com"))])
-    with pytest.raises(AirflowFailException, match="gone"):
-        execute(fetch(tmp_path, mails=mails))
-    assert (tmp_path / "dt=2026-03-14" / "invoice-1@acme.com" / MANIFEST).exists()
-    assert not (tmp_path / "dt=2026-03-14" / "invoice-2@acme.com" / MANIFEST).exists()
+    nested = [[mails[0]], [mails[1]]]
+    files, _ = execute(fetch(tmp_path, mails=nested, attachment="*.csv"))
+    assert len(files) == 2
+    receipt, _ = execute(send(attachments=[[files[0]], [files[1]]], to=ROBOT, subject="both"))
+    assert receipt["accepted"] == [ROBOT]
+    (mail,) = robot.search(MailQuery(subject="both"))
+    assert len(mail.attachments) == 2
+    result, _ = execute(update(mails=nested, seen=True))
+    assert len(result["mails"]) == 2
 
 
 def test_fetch_keeps_files_and_mails_apart(robot: Mailbox, embedded: EmbeddedServers, tmp_path: Path) -> None:
@@ -291,6 +367,10 @@ def test_update_by_filters_and_delete(robot: Mailbox, embedded: EmbeddedServers)
     [
         ({"move_to": "Dnoe"}, "no folder 'Dnoe'; the folders are: INBOX"),
         ({"move_to": "Done", "delete": True}, "move_to, delete: one of them"),
+        ({"move_to": ""}, "move_to: is empty"),
+        ({"limit": 0}, "limit: a number from 1 on"),
+        ({"limit": "many"}, "limit: a number from 1 on"),
+        ({"newest_first": "maybe"}, "newest_first: True, False"),
     ],
 )
 def test_update_refuses(
@@ -299,8 +379,40 @@ def test_update_refuses(
     """A typo moves nothing."""
     embedded.append(ROBOT, plain(1))
     with pytest.raises(AirflowFailException, match=message):
-        execute(update(**arguments))
+        execute(update(**{"larger_than": 0, **arguments}))
     assert len(list(robot.search(MailQuery()))) == 1
+
+
+@pytest.mark.parametrize("given", [None, [], [[]]])
+def test_update_of_nothing_changes_nothing(robot: Mailbox, embedded: EmbeddedServers, given: Any) -> None:
+    """A skipped or silent task before it gives None: that must never mean every mail."""
+    embedded.append(ROBOT, plain(1))
+    result, _ = execute(update(mails=given, delete=True))
+    assert result == {"mails": []}
+    assert len(list(robot.search(MailQuery()))) == 1
+
+
+def test_update_wants_mails_or_a_filter(robot: Mailbox, embedded: EmbeddedServers) -> None:
+    """Every mail only when it is said."""
+    embedded.append(ROBOT, plain(1))
+    with pytest.raises(AirflowFailException, match="neither mails nor a filter"):
+        execute(update(delete=True))
+    assert len(list(robot.search(MailQuery()))) == 1
+    execute(update(delete=True, larger_than=0))
+    assert list(robot.search(MailQuery())) == []
+
+
+def test_switches_as_templates_render_them(robot: Mailbox, embedded: EmbeddedServers) -> None:
+    """The text False is not true."""
+    embedded.append(ROBOT, plain(1), flags="\\Seen")
+    result, _ = execute(update(larger_than=0, delete="False", seen="False", flag="true", create_folder="no"))
+    assert (result["mails"][0]["seen"], result["mails"][0]["flagged"]) == (False, True)
+    (mail,) = robot.search(MailQuery())
+    assert (mail.seen, mail.flagged) == (False, True)
+    for name in ("delete", "seen", "flag", "create_folder"):
+        with pytest.raises(AirflowFailException, match=f"{name}: True, False or None, not 'maybe'"):
+            execute(update(larger_than=0, **{name: "maybe"}))
+    assert {"delete", "seen", "flag", "create_folder", "limit"} <= set(update().template_fields)
 
 
 # ------------------------------------------------------------ send
@@ -329,6 +441,44 @@ def test_send_and_answer(
     assert answer.in_reply_to == ("<invoice-1@acme.com>",)
     assert answer.references == ("<order-6@example.test>", "<order-7@example.test>", "<invoice-1@acme.com>")
     assert mailboxes(VENDOR).fetch(answer.ref).header("Auto-Submitted") == "auto-replied"
+
+
+@pytest.mark.parametrize("header", ["Auto-Submitted: auto-generated; x=y", "Precedence: bulk"])
+def test_programs_are_not_answered(
+    robot: Mailbox, embedded: EmbeddedServers, mailboxes: Callable[[str], Mailbox], header: str
+) -> None:
+    """Two programs that answer each other never end; unless the DAG's author says so."""
+    embedded.append(ROBOT, f"From: {VENDOR}\r\nSubject: hi\r\n{header}\r\n\r\nx".encode())
+    mails, _ = execute(sensor())
+    assert mails[0]["automatic"] is True
+    receipt, _ = execute(SendEmailOperator(task_id="answer", text="thanks", answers=mails))
+    assert receipt == {"message_id": "", "accepted": [], "refused": {}}
+    assert list(mailboxes(VENDOR).search(MailQuery())) == []
+    receipt, _ = execute(
+        SendEmailOperator(task_id="answer", text="thanks", answers=mails, answer_automatic="true")
+    )
+    assert receipt["accepted"] == [VENDOR]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Reply-To: foo",
+        "Reply-To: " + ", ".join(f"x{n}@example.test" for n in range(1200)),
+        "Message-ID: <ü@c>",
+        "In-Reply-To: <ü@c>",
+        "References: " + " ".join(f"<{n}@x>" for n in range(2000)),
+    ],
+)
+def test_odd_headers_are_no_obstacle_to_an_answer(
+    robot: Mailbox, embedded: EmbeddedServers, mailboxes: Callable[[str], Mailbox], headers: str
+) -> None:
+    """Nobody can make the answer fail, or go to a thousand others, by what they write."""
+    embedded.append(ROBOT, f"From: {VENDOR}\r\nSubject: hi\r\n{headers}\r\n\r\nx".encode())
+    mails, _ = execute(sensor())
+    receipt, _ = execute(SendEmailOperator(task_id="answer", text="thanks", answers=mails))
+    assert receipt["accepted"] == [VENDOR]
+    assert len(list(mailboxes(VENDOR).search(MailQuery(subject="Re: hi")))) == 1
 
 
 def test_partly_refused_is_told(robot: Mailbox) -> None:

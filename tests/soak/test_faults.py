@@ -77,9 +77,9 @@ def test_fetch_and_move_through_300_faults(
             fetch(tmp_path / str(number)).execute({"ti": Instance()})  # type: ignore[arg-type]
         for _ in range(60):
             proxy.fault = Fault("cut", side="server", after=chance.randrange(3_000))
-            attempt(UpdateEmailOperator(task_id="move", move_to="Done", limit=2))
+            attempt(UpdateEmailOperator(task_id="move", move_to="Done", larger_than=0, limit=2))
     connect({"timeout": 5})
-    UpdateEmailOperator(task_id="move", move_to="Done").execute({"ti": Instance()})  # type: ignore[arg-type]
+    UpdateEmailOperator(task_id="move", move_to="Done", larger_than=0).execute({"ti": Instance()})  # type: ignore[arg-type]
     assert [error for error in errors if not error.retryable] == []
     for number in range(30):
         for mail in range(MAILS):

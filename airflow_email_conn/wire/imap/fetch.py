@@ -11,7 +11,7 @@ from airflow_email_conn.model.message import MailRef, MailSummary
 from airflow_email_conn.wire.imap import bodystructure, grammar
 from airflow_email_conn.wire.imap.sets import MAX_DIGITS
 from airflow_email_conn.wire.mime import structure
-from airflow_email_conn.wire.mime.envelope import parse_envelope
+from airflow_email_conn.wire.mime.envelope import FIELDS, parse_envelope
 
 if TYPE_CHECKING:
     from airflow_email_conn.model.message import Attachment
@@ -35,8 +35,9 @@ MAX_HEADER = 256 * 1024  # octets of a mail's envelope headers that are looked a
 # Header fields, not ENVELOPE: servers differ in how they parse broken headers, and our parser reads the same
 # mail the same way wherever it lies.
 SUMMARY = (
-    b"(UID FLAGS INTERNALDATE RFC822.SIZE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS "
-    b"(DATE FROM TO CC REPLY-TO SUBJECT MESSAGE-ID IN-REPLY-TO REFERENCES)])"
+    b"(UID FLAGS INTERNALDATE RFC822.SIZE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS ("
+    + " ".join(FIELDS).upper().encode("ascii")
+    + b")])"
 )
 Items: TypeAlias = "dict[bytes, Value]"
 
@@ -141,6 +142,7 @@ def summary(found: Items, folder: str, validity: str) -> MailSummary:
         flagged=flagged,
         in_reply_to=envelope.in_reply_to,
         references=envelope.references,
+        automatic=envelope.automatic,
         attachments=attachments,
         defects=(*envelope.defects, *defects),
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_ADDRESSES", "MAX_ADDRESS_BYTES", "parse_addresses"]
 
-MAX_ADDRESSES = 10_000  # of one header; the largest servers take 1,000 recipients for one mail
+MAX_ADDRESSES = 1_000  # of one header; the largest servers take 1,000 recipients for one mail
 MAX_ADDRESS_BYTES = 256 * 1024  # of one header; Exchange takes as much for the whole block
 _MAX_TOKENS = 2_000  # of one mailbox; more is an attack on memory
 

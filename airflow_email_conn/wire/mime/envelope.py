@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 __all__ = ["FIELDS", "Envelope", "envelope", "parse_date", "parse_envelope", "parse_ids"]
 
 # What an Envelope is made of: the names to ask an IMAP server for.
-FIELDS = ("From", "To", "Cc", "Reply-To", "Subject", "Date", "Message-ID", "In-Reply-To", "References")
+FIELDS = (
+    "From",
+    "To",
+    "Cc",
+    "Reply-To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Auto-Submitted",
+    "Precedence",
+)
 _KEYS = frozenset(name.lower() for name in FIELDS)
 
 MAX_IDS = 1_000  # Message-IDs of one header; the first ones
@@ -69,6 +81,7 @@ class Envelope:
     message_id: str | None = None
     in_reply_to: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    automatic: bool = False
     defects: tuple[str, ...] = ()
 
 
@@ -104,8 +117,15 @@ def envelope(fields: Iterable[tuple[str, bytes]], defects: Iterable[str] = ()) -
         ids[0] if ids else None,
         parse_ids(get("in-reply-to", b"")),
         parse_ids(get("references", b"")),
+        _is_automatic(get("auto-submitted", b""), get("precedence", b"")),
         tuple(noted),
     )
+
+
+def _is_automatic(auto_submitted: bytes, precedence: bytes) -> bool:
+    """Whether a program sent it (RFC 3834 5), or a list (Precedence: no standard defines it, all use it)."""
+    submitted = auto_submitted.partition(b";")[0].strip().lower()
+    return submitted not in {b"", b"no"} or precedence.strip().lower() in {b"bulk", b"list", b"junk"}
 
 
 def _repeated(found: dict[str, bytes], key: str, value: bytes, defects: list[str]) -> None:

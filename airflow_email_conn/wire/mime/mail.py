@@ -57,6 +57,7 @@ def parse(
         flagged=flagged,
         in_reply_to=head.in_reply_to,
         references=head.references,
+        automatic=head.automatic,
         attachments=attachments(scanned.root, where, lambda part: _decoded_size(raw, part)),
         headers=tuple([(name, words.decode(value)) for name, value in scanned.fields]),
         text=_text(raw, plain, defects),

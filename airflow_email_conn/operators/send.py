@@ -1,0 +1,190 @@
+"""Sends mail."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_email_conn.arguments import flat, mails_from
+from airflow_email_conn.errors import DraftError
+from airflow_email_conn.hooks.failures import no_useless_retries
+from airflow_email_conn.hooks.mail import EmailHook
+from airflow_email_conn.model.criteria import read_bool
+from airflow_email_conn.model.draft import Draft, SendReceipt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import jinja2
+    from airflow.sdk import Context
+
+    from airflow_email_conn.model.message import MailSummary
+
+__all__ = ["SendEmailOperator"]
+
+_TEMPLATE_FILES = (".html", ".txt", ".j2")
+_MAX_ANSWERED = 10  # addresses in Reply-To: more is a list, or a sender who wants others to be mailed
+_MAX_REFERENCES = 50  # the last ones of a thread; RFC 5322 sets no end to them
+_MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,900}>")  # what can be written into a header again
+
+
+class SendEmailOperator(BaseOperator):
+    """Sends one mail.
+
+    Gives a dict: message_id, accepted (addresses), refused (address to code and reason).
+    When the answer of the server is lost the task fails without a retry: the mail may have gone out.
+
+    :param to: addresses, as a list or in one string separated by commas; so are cc, bcc and reply_to.
+    :param text: plain text, or a template file (`.html`, `.txt`, `.j2`) of the DAG's template path.
+    :param html: HTML, or such a file; with `text` they become alternatives of each other.
+    :param sender: the From address; the connection's when empty.
+    :param attachments: paths, URLs of object storage, or the dicts that FetchEmailOperator gives.
+    :param inline: Content-ID to picture, for `<img src="cid:...">`.
+    :param headers: more headers.
+    :param answers: a mail of EmailSensor or FetchEmailOperator to be answered: its sender, subject and thread
+        are used for what is left empty, and the answer is marked as automatic (RFC 3834 3.1.7).
+    :param answer_automatic: answer also a mail that a program or a list sent; else nothing is sent to it, as
+        two programs that answer each other never end (RFC 3834 2).
+    """
+
+    template_fields: Sequence[str] = (
+        "email_conn_id",
+        "to",
+        "subject",
+        "text",
+        "html",
+        "sender",
+        "cc",
+        "bcc",
+        "reply_to",
+        "attachments",
+        "inline",
+        "headers",
+        "answers",
+        "answer_automatic",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"text": "md", "html": "html"}
+
+    def __init__(
+        self,
+        *,
+        email_conn_id: str = EmailHook.default_conn_name,
+        to: str | Iterable[str] = (),
+        subject: str = "",
+        text: str = "",
+        html: str = "",
+        sender: str = "",
+        cc: str | Iterable[str] = (),
+        bcc: str | Iterable[str] = (),
+        reply_to: str | Iterable[str] = (),
+        attachments: Any = (),
+        inline: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        answers: Any = None,
+        answer_automatic: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.email_conn_id = email_conn_id
+        self.to = to
+        self.subject = subject
+        self.text = text
+        self.html = html
+        self.sender = sender
+        self.cc = cc
+        self.bcc = bcc
+        self.reply_to = reply_to
+        self.attachments = attachments
+        self.inline = inline
+        self.headers = headers
+        self.answers = answers
+        self.answer_automatic = answer_automatic
+
+    def _do_render_template_fields(
+        self,
+        parent: Any,
+        template_fields: Iterable[str],
+        context: Context,
+        jinja_env: jinja2.Environment,
+        seen_oids: set[int],
+    ) -> None:
+        # Not by `template_ext`: Airflow would take every field that ends so for a template, attachments too.
+        # What comes from another task (`seen_oids`) is data, whatever it ends in.
+        for name in ("text", "html"):
+            value = getattr(parent, name)
+            if _is_template_file(value) and id(value) not in seen_oids:
+                setattr(parent, name, "{% include " + repr(value) + " %}")
+        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
+
+    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
+        """Send."""
+        with no_useless_retries():
+            mail = None if self.answers is None else _answered(self.answers)
+            if mail and mail.automatic and not read_bool("answer_automatic", self.answer_automatic):
+                self.log.warning(
+                    "Not answered: %s was sent by a program or a list", mail.message_id or mail.ref
+                )
+                return SendReceipt("").as_dict()
+            receipt = EmailHook(self.email_conn_id).send(self._draft(mail))
+        self.log.info("Sent %s to %s", receipt.message_id, ", ".join(receipt.accepted))
+        for address, refusal in receipt.refused.items():
+            self.log.warning("The server refused %s: %d %s", address, refusal.code, refusal.reason)
+        return receipt.as_dict()
+
+    def _draft(self, mail: MailSummary | None) -> Draft:
+        draft = Draft(
+            to=self.to,
+            subject=self.subject,
+            text=self.text,
+            html=self.html,
+            sender=self.sender,
+            cc=self.cc,
+            bcc=self.bcc,
+            reply_to=self.reply_to,
+            attachments=[_path(item) for item in flat(self.attachments or ())],
+            inline={cid: _path(item) for cid, item in (self.inline or {}).items()},
+            headers=self.headers or {},
+        )
+        return _answer(draft, mail) if mail else draft
+
+
+def _is_template_file(value: object) -> bool:
+    """A path that ends like a template, without spaces: a sentence may end in the name of a file."""
+    return isinstance(value, str) and value.endswith(_TEMPLATE_FILES) and not re.search(r"\s|://", value)
+
+
+def _path(attachment: Any) -> Any:
+    """What Draft takes: the path out of a dict of FetchEmailOperator."""
+    if not hasattr(attachment, "keys"):
+        return attachment
+    if "path" not in attachment:
+        raise DraftError("attachments: a dict must have a path, as those of FetchEmailOperator do")
+    return attachment["path"]
+
+
+def _answered(answers: Any) -> MailSummary:
+    """The mail to be answered. :raises DraftError: none, or several."""
+    mails = mails_from(answers)
+    if len(mails) != 1:
+        raise DraftError(f"answers: one mail, not {len(mails)}; map over them: .expand(answers=wait.output)")
+    return mails[0]
+
+
+def _answer(draft: Draft, mail: MailSummary) -> Draft:
+    """The draft as an answer to a mail (RFC 5322 3.6.4)."""
+    sender = [mail.sender.email] if mail.sender and mail.sender.email else []
+    reply_to = [address.email for address in mail.reply_to if address.email]
+    thread = [i for i in mail.references or mail.in_reply_to if _MESSAGE_ID.fullmatch(i)]
+    answers = mail.message_id if mail.message_id and _MESSAGE_ID.fullmatch(mail.message_id) else ""
+    subject = mail.subject if mail.subject.lower().startswith("re:") else f"Re: {mail.subject}"
+    return replace(
+        draft,
+        to=draft.to or (reply_to if 0 < len(reply_to) <= _MAX_ANSWERED else sender),
+        subject=draft.subject or subject,
+        in_reply_to=answers,
+        references=thread[-_MAX_REFERENCES:],
+        headers={"Auto-Submitted": "auto-replied", **draft.headers},
+    )
