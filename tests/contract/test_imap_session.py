@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from tests.servers.bed import Bed
 
 
-@pytest.fixture(params=["bed", "embedded"])
-def servers(request: pytest.FixtureRequest) -> MailServers:
-    """Real and embedded servers."""
-    running: MailServers = request.getfixturevalue(request.param)
-    return running
-
-
 def count(server: Server) -> int:
     """Open a mailbox and count its mails."""
     with ImapMailbox.open(server, ignore) as mailbox:

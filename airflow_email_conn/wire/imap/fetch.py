@@ -130,19 +130,11 @@ def summary(found: Items, folder: str, validity: str) -> MailSummary:
     size = found.get(b"RFC822.SIZE")
     return MailSummary(
         ref=ref,
-        subject=envelope.subject,
-        sender=envelope.sender,
-        to=envelope.to,
-        cc=envelope.cc,
-        reply_to=envelope.reply_to,
-        date=envelope.date,
+        **envelope.summary(),
         received=received(found),
         size=int(size) if isinstance(size, bytes) and size.isdigit() and len(size) <= _SIZE_DIGITS else 0,
         seen=seen,
         flagged=flagged,
-        in_reply_to=envelope.in_reply_to,
-        references=envelope.references,
-        automatic=envelope.automatic,
         attachments=attachments,
         defects=(*envelope.defects, *defects),
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_email_conn.wire.mime import headers, words
 from airflow_email_conn.wire.mime.addresses import MAX_ADDRESS_BYTES, MAX_ADDRESSES, parse_addresses
@@ -83,6 +83,13 @@ class Envelope:
     references: tuple[str, ...] = ()
     automatic: bool = False
     defects: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """What goes into a MailSummary as it is: all but the Message-ID and the defects."""
+        return {name: getattr(self, name) for name in _IN_SUMMARY}
+
+
+_IN_SUMMARY = tuple(f.name for f in fields(Envelope) if f.name not in {"message_id", "defects"})
 
 
 def parse_envelope(block: bytes) -> Envelope:
