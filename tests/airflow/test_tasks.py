@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import ObjectStoragePath
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
 
 from airflow_email_conn.errors import NetworkError
 from airflow_email_conn.hooks.mail import EmailHook
@@ -34,6 +39,9 @@ class Instance:
 
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}
+
+    def get_first_reschedule_date(self, context: Any) -> None:
+        """Not rescheduled yet."""
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep it, if JSON can."""
@@ -75,6 +83,16 @@ def test_sensor_waits_and_times_out(robot: Mailbox) -> None:
     """No mail, no success."""
     with pytest.raises(AirflowSensorTimeout):
         execute(sensor(subject="never"))
+
+
+def test_sensor_frees_the_worker_between_two_looks(robot: Mailbox, embedded: EmbeddedServers) -> None:
+    """mode="reschedule": no mail means a new date, mail means success."""
+    waiting = sensor(mode="reschedule", poke_interval=60, timeout=3600)
+    with pytest.raises(AirflowRescheduleException):
+        execute(waiting)
+    embedded.append(ROBOT, plain(1))
+    mails, _ = execute(sensor(mode="reschedule", poke_interval=60, timeout=3600))
+    assert len(mails) == 1
 
 
 def test_sensor_does_not_try_a_wrong_password_twice(robot: Mailbox, connect: Callable[..., None]) -> None:

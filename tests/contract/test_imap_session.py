@@ -219,6 +219,18 @@ def test_starttls_is_strict(handler: Callable[[Conversation], object]) -> None:
     assert b"LOGIN" not in received
 
 
+def test_credential_none() -> None:
+    """No sign-in: a server that trusts us already, and one that does not."""
+    select = b"* OK [UIDVALIDITY 1] ok\r\n%b OK [READ-ONLY] ok\r\n"
+    search = b"* SEARCH\r\n%b OK\r\n"
+    greeting = b"* PREAUTH [CAPABILITY IMAP4rev1] welcome\r\n"
+    with ScriptedServer(answering(greeting, select, search)) as server:
+        assert count(Server("imap", "127.0.0.1", server.port, "none", timeout=2.0)) == 0
+    assert b"LOGIN" not in server.received
+    error, _ = scripted(answering(CAPABLE, b"%b NO sign in first\r\n"), credential=Credential())
+    assert isinstance(error, ServerError | DeadlineError)
+
+
 def test_echoed_secret_is_hidden() -> None:
     """A server that repeats the command in its refusal."""
     error, _ = scripted(
