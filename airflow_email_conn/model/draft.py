@@ -78,10 +78,14 @@ class Draft:
         # A generator could be read once only: checking a draft would leave nothing for sending it.
         for name in ("to", "cc", "bcc", "reply_to", "attachments", "references"):
             object.__setattr__(self, name, _several(getattr(self, name)))
+        for name in ("inline", "headers"):
+            object.__setattr__(self, name, {} if getattr(self, name) is None else getattr(self, name))
 
 
 def _several(value: Any) -> Any:
     """One value as it is, or for an attachment in a tuple; several as a tuple; wrong ones as they are."""
+    if value is None:
+        return ()
     if isinstance(value, Content | File | PathLike):
         return (value,)
     if isinstance(value, str) or not isinstance(value, Iterable):

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HostReader", "host_name", "is_allowed", "service_url"]
 
-_HOST: Final = re.compile(r"(?![0-9.]*\Z)[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
+# Not with a number as the last label, which some resolvers take for an IP address: 0x7f.1 is 127.0.0.1.
+_HOST: Final = re.compile(r"(?!(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\Z)[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
 _TENANT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _MICROSOFT: Final = "https://login.microsoftonline.com/"
 _SCHEMES: Final = {"imap", "imaps", "pop", "pop3", "pop3s", "smtp", "smtps", "http", "https", "ssl", "tls"}
@@ -39,6 +40,8 @@ def host_name(text: str) -> str:
             raise ValueError(f"holds {name}; enter the host name alone")
     if any(c.isspace() for c in text):
         raise ValueError("holds a space; enter one host name")
+    if "%" in text:
+        raise ValueError("holds a % sign; enter an address without a scope")
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
         return ipaddress.ip_address(bare).compressed

@@ -171,14 +171,23 @@ def _graph(read: HostReader, credential: Credential) -> Server:
     )
 
 
+def _is_address(text: str) -> bool:
+    """Whether it looks like an address that can be sent from; the mail's own check is stricter still."""
+    local, _, domain = text.rpartition("@")
+    dots = local.startswith(".") or local.endswith(".") or ".." in text or domain.endswith(".")
+    hyphens = any(label.startswith("-") or label.endswith("-") for label in domain.split("."))
+    return bool(_ADDRESS.fullmatch(text)) and not dots and not hyphens
+
+
 def _from_address(read: HostReader) -> str:
     """The sender: as given, else the outgoing user, else the mailbox, when that is an address."""
     if given := read.text("from_address"):
-        if not _ADDRESS.fullmatch(given) and not _SENDER.fullmatch(given):
+        bare = given[given.rfind("<") + 1 : -1] if _SENDER.fullmatch(given) else given
+        if not _is_address(bare):
             read.problem("from_address", "is not one address; enter a@example.com or Name <a@example.com>")
         return given
     user = read.text("outgoing_user") or read.text("login")
-    return user if _ADDRESS.fullmatch(user) else ""
+    return user if _is_address(user) else ""
 
 
 # -------------------------------------------------------------- credentials

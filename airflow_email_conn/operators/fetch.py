@@ -37,13 +37,15 @@ class FetchEmailOperator(GivenOrFound):
     maps over nothing else: `load.expand(file=fetch.output["files"])`. After a mapped fetch, map over its
     whole output: `load.expand(files=fetch.output)` gives each task the files of one mail.
 
-    A given mail that is gone fails the task once all the others are stored; one that was searched for and
-    vanished meanwhile is left out.
+    With `mails` the filter `attachment` selects files. A given mail that is gone fails the task once all the
+    others are stored; one that was searched for and vanished meanwhile is left out.
 
     :param path: a folder, local or remote (`s3://conn@bucket/key`).
     :param inline: pictures of the displayed text too.
     :param eml: the whole mail too, as `mail.eml`.
     """
+
+    selects = frozenset({"attachment"})
 
     template_fields: Sequence[str] = ("path", "inline", "eml", *GivenOrFound.template_fields)
 

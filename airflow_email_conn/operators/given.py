@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow_email_conn.arguments import MailFilterArguments, mails_from
 from airflow_email_conn.errors import QueryError
@@ -23,9 +23,11 @@ class GivenOrFound(MailFilterArguments):
     """Works on the mails of another task, or else on those that the filters find.
 
     :param mails: what EmailSensor or FetchEmailOperator gave: one mail, a list, or the lists of a mapped
-        task. Then every filter but `attachment` is refused, and a task that gave nothing means no mails:
-        never all.
+        task. Then filters are refused, and a task that gave nothing means no mails: never all.
+    :cvar selects: filters that still mean something for given mails.
     """
+
+    selects: ClassVar[frozenset[str]] = frozenset()
 
     template_fields: Sequence[str] = ("mails", *MailFilterArguments.template_fields)
 
@@ -38,7 +40,7 @@ class GivenOrFound(MailFilterArguments):
     def check(self) -> None:
         """Refuse what cannot work, before anything is opened. :raises QueryError:"""
         _ = self.query
-        given = [name for name in FILTERS if name != "attachment" and getattr(self, name) is not None]
+        given = [name for name in FILTERS if name not in self.selects and getattr(self, name) is not None]
         if given and not self.searches:
             raise QueryError(
                 f"{', '.join(given)}: filters choose nothing among given mails; leave out `mails`"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +15,7 @@ from airflow_email_conn.hooks.failures import no_useless_retries
 from airflow_email_conn.hooks.mail import EmailHook
 from airflow_email_conn.model.criteria import read_bool
 from airflow_email_conn.model.draft import Draft, SendReceipt
+from airflow_email_conn.wire.compose.recipients import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +23,13 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-    from airflow_email_conn.model.message import MailSummary
+    from airflow_email_conn.model.message import Address, MailSummary
 
 __all__ = ["SendEmailOperator"]
 
 _TEMPLATE_FILES = (".html", ".txt", ".j2")
 _MAX_ANSWERED = 10  # addresses in Reply-To: more is a list, or a sender who wants others to be mailed
+_MAX_SUBJECT = 900  # characters; RFC 5322 2.1.1 ends a line at 998
 _MAX_REFERENCES = 50  # the last ones of a thread; RFC 5322 sets no end to them
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,900}>")  # what can be written into a header again
 
@@ -173,17 +176,30 @@ def _answered(answers: Any) -> MailSummary:
     return mails[0]
 
 
+def _sendable(addresses: Iterable[Address]) -> list[str]:
+    """Those that mail can be sent to, as strictly written; what a sender wrote wrongly is left out."""
+    found = []
+    for address in addresses:
+        local, _, domain = address.email.rpartition("@")
+        # Dots at odd places are wrong without quotes, and real at Japanese carriers: a..b@docomo.ne.jp.
+        for text in (address.email, f'"{local}"@{domain.rstrip(".")}'):
+            with suppress(DraftError):
+                found.append(parse_address("to", text).email)
+                break
+    return found
+
+
 def _answer(draft: Draft, mail: MailSummary) -> Draft:
     """The draft as an answer to a mail (RFC 5322 3.6.4)."""
-    sender = [mail.sender.email] if mail.sender and mail.sender.email else []
-    reply_to = [address.email for address in mail.reply_to if address.email]
+    sender = _sendable([mail.sender] if mail.sender else [])
+    reply_to = _sendable(mail.reply_to)
     thread = [i for i in mail.references or mail.in_reply_to if _MESSAGE_ID.fullmatch(i)]
     answers = mail.message_id if mail.message_id and _MESSAGE_ID.fullmatch(mail.message_id) else ""
     subject = mail.subject if mail.subject.lower().startswith("re:") else f"Re: {mail.subject}"
     return replace(
         draft,
         to=draft.to or (reply_to if 0 < len(reply_to) <= _MAX_ANSWERED else sender),
-        subject=draft.subject or subject,
+        subject=draft.subject or subject[:_MAX_SUBJECT],
         in_reply_to=answers,
         references=thread[-_MAX_REFERENCES:],
         headers={"Auto-Submitted": "auto-replied", **draft.headers},

@@ -26,6 +26,7 @@ __all__ = ["MANIFEST", "MailStore"]
 
 MANIFEST = "_manifest.json"
 _EML = "mail.eml"
+_MARK = "_claim-"  # and a digest of the mail's place; goes with the manifest, but stays where a mail gave way
 _NO_DAY = "unknown"  # of a mail that no server dated
 _ENTRY = ("part", "name", "stored_as", "size", "sha256", "content_type")
 
@@ -57,9 +58,14 @@ class MailStore:
         folder, known = self._place(mail, wanted)
         if known is None or any(_part(what) not in known for what in wanted):
             known = known or {}
-            self._save_all(wanted, folder, known)
+            try:
+                self._save_all(wanted, folder, known)
+            except MailNotFoundError:
+                _unclaim(folder, mail)
+                raise
             manifest = {"mail": mail.as_dict(), "files": list(known.values())}
             (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+            _unclaim(folder, mail)
         return [
             {
                 "path": str(folder / known[_part(what)]["stored_as"]),
@@ -76,10 +82,12 @@ class MailStore:
         name = mail_folder_name(mail.message_id) or f"mail-{self._digest(mail.ref)}"
         folder = self._root / f"dt={day}" / name
         manifest = _read_manifest(folder)
-        if manifest is None:
+        alone = manifest is not None or not mail.message_id or _claim(folder, mail)
+        manifest = manifest or _read_manifest(folder)  # another task may have finished meanwhile
+        if manifest is None and alone:
             return folder, None
-        known = {entry["part"]: entry for entry in manifest["files"]}
-        if not mail.message_id or self._is_same(mail, manifest["mail"], known, wanted):
+        known = {entry["part"]: entry for entry in manifest["files"]} if manifest else {}
+        if manifest and (not mail.message_id or self._is_same(mail, manifest["mail"], known, wanted)):
             return folder, known
         # Anybody can send a second mail with the Message-ID of the first: both must be kept.
         folder = self._root / f"dt={day}" / f"{name}~{self._digest(mail.ref)[:16]}"
@@ -127,6 +135,29 @@ class MailStore:
             path.unlink()  # an empty file that nobody will complete
             raise
         return size, hashing.digest.hexdigest()
+
+
+def _claim(folder: ObjectStoragePath, mail: MailSummary) -> bool:
+    """Whether the folder is this mail's alone while there is no manifest.
+
+    Two tasks may store two mails with one Message-ID at the same time. Each leaves a mark before it looks for
+    others, so at least one of them sees the other, and gives way.
+    """
+    mark = _mark(mail)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / mark).write_bytes(b"1")
+    return all(path.name == mark for path in folder.iterdir() if path.name.startswith(_MARK))
+
+
+def _unclaim(folder: ObjectStoragePath, mail: MailSummary) -> None:
+    mark = folder / _mark(mail)
+    if mark.exists():
+        mark.unlink()
+
+
+def _mark(mail: MailSummary) -> str:
+    place = f"{mail.ref.folder} {mail.ref.validity} {mail.ref.uid}"
+    return _MARK + hashlib.sha256(place.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _read_manifest(folder: ObjectStoragePath) -> dict[str, Any] | None:

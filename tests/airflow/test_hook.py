@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.timeout import timeout
 
 from airflow_email_conn.errors import CapabilityError, DeliveryUnknownError, SettingsError
 from airflow_email_conn.hooks.mail import EmailHook
@@ -63,6 +64,45 @@ def test_lost_answer_fails_for_good(
     assert isinstance(caught.value, DeliveryUnknownError)
     assert [mail.subject for mail in mailboxes(ROBOT).search(MailQuery())] == ["once"]
     assert proxy.connections == 1
+
+
+def test_lost_answer_fails_for_good_on_an_open_sender(
+    connect: Callable[..., None], embedded: EmbeddedServers
+) -> None:
+    """Many mails over one connection are no less careful."""
+    with FaultProxy(embedded.smtp_port) as proxy:
+        proxy.fault = Fault("cut", when=rb"\r\n\.\r\n$")
+        connect({"outgoing_port": proxy.port, "outgoing_security": "none", "outgoing_credential": "none"})
+        with EmailHook().sender() as sender, pytest.raises(AirflowFailException, match="may have gone out"):
+            sender.send(Draft(to=[ROBOT], subject="once", text="x"))
+
+
+def test_task_timeout_while_the_answer_is_awaited_fails_for_good(connect: Callable[..., None]) -> None:
+    """Airflow's execution_timeout would be retried, and the mail sent again."""
+
+    def slow(conversation: Conversation) -> None:
+        conversation.send(b"220 mx\r\n")
+        while line := conversation.readline():
+            verb = line[:4].upper()
+            if verb == b"DATA":
+                conversation.send(b"354 go\r\n")
+                while conversation.readline() != b".\r\n":
+                    pass
+                conversation.read_to_end()
+                return
+            conversation.send(b"250 ok\r\n")
+
+    with ScriptedServer(slow) as server:
+        connect(
+            {
+                "outgoing_port": server.port,
+                "outgoing_security": "none",
+                "outgoing_credential": "none",
+                "from_address": ROBOT,
+            }
+        )
+        with pytest.raises(AirflowFailException, match="may have gone out"), timeout(1):
+            EmailHook().send(Draft(to=[ROBOT], subject="once", text="x"))
 
 
 def test_connection_test_names_every_step(connect: Callable[..., None]) -> None:
@@ -134,7 +174,7 @@ def test_connection_test_has_one_limit_for_all_its_steps(
     connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that takes its time at every step of both directions."""
-    monkeypatch.setattr("airflow_email_conn.hooks.mail._TEST_LIMIT", 1.0)
+    monkeypatch.setattr("airflow_email_conn.hooks.probe._TEST_LIMIT", 1.0)
 
     def slow(conversation: Conversation) -> None:
         conversation.send(b"* OK hi\r\n")
@@ -159,7 +199,7 @@ def test_connection_test_answers_whatever_happens(
     def broken(*_arguments: Any, **_keywords: Any) -> None:
         raise ValueError("s3cret")
 
-    monkeypatch.setattr("airflow_email_conn.hooks.mail.open_mailbox", broken)
+    monkeypatch.setattr("airflow_email_conn.hooks.probe.open_mailbox", broken)
     ok, text = EmailHook().test_connection()
     assert not ok
     assert "unexpected ValueError" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from airflow_email_conn.errors import NetworkError
 from airflow_email_conn.hooks.mail import EmailHook
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.operators.mail import FetchEmailOperator, SendEmailOperator, UpdateEmailOperator
-from airflow_email_conn.operators.storage import MANIFEST
+from airflow_email_conn.operators.storage import MANIFEST, MailStore
 from airflow_email_conn.sensors.mail import EmailSensor
 from tests.airflow.conftest import ROBOT, VENDOR
 from tests.contract.mails import CSV, RECEIVED, invoice, plain
@@ -259,6 +260,44 @@ def test_mails_that_look_alike_are_both_stored(
         assert contents == [b"1111", b"2222"]
 
 
+def test_two_tasks_that_store_look_alikes_at_once(
+    robot: Mailbox, embedded: EmbeddedServers, mailboxes: Callable[[str], Mailbox], tmp_path: Path
+) -> None:
+    """Mapped tasks run side by side: both files are kept, and found again."""
+    raw = b"Message-ID: <same@x>\r\nContent-Type: text/csv; name=a.csv\r\n\r\n%d\r\n"
+    for content in (1111, 2222):
+        embedded.append(ROBOT, raw % content, when=RECEIVED)
+    meeting = threading.Barrier(2, timeout=10)
+    results: dict[int, str] = {}
+
+    class Meeting(MailStore):
+        """Waits for the other one between finding its place and storing."""
+
+        def _place(self, *arguments: Any) -> Any:
+            place = super()._place(*arguments)
+            meeting.wait()
+            return place
+
+    def store(index: int) -> None:
+        mailbox = opened[index]
+        mail = list(mailbox.search(MailQuery()))[index]
+        (entry,) = Meeting(ObjectStoragePath(tmp_path.as_uri()), mailbox).store(
+            mail, mail.attachments, eml=False
+        )
+        results[index] = entry["path"]
+
+    opened = [mailboxes(ROBOT), mailboxes(ROBOT)]
+    threads = [threading.Thread(target=store, args=(index,)) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    contents = [ObjectStoragePath(results[index]).read_bytes().strip() for index in range(2)]
+    assert contents == [b"1111", b"2222"]
+    files, _ = execute(fetch(tmp_path))
+    assert [file["path"] for file in files] == [results[0], results[1]]
+
+
 @pytest.mark.parametrize("damage", ["", "{", '{"files": []}', '{"mail": {}, "files": [{}]}', "[]"])
 def test_damaged_manifest_is_written_again(
     robot: Mailbox, embedded: EmbeddedServers, tmp_path: Path, damage: str
@@ -410,6 +449,15 @@ def test_update_of_nothing_changes_nothing(robot: Mailbox, embedded: EmbeddedSer
     assert len(list(robot.search(MailQuery()))) == 1
 
 
+def test_update_refuses_a_filter_beside_mails(robot: Mailbox, embedded: EmbeddedServers) -> None:
+    """`attachment` too: it would choose nothing, and all the mails would go."""
+    embedded.append(ROBOT, plain(1))
+    mails, _ = execute(sensor())
+    with pytest.raises(AirflowFailException, match="attachment: filters choose nothing"):
+        execute(update(mails=mails, attachment="*.csv", delete=True))
+    assert len(list(robot.search(MailQuery()))) == 1
+
+
 def test_update_wants_mails_or_a_filter(robot: Mailbox, embedded: EmbeddedServers) -> None:
     """Every mail only when it is said."""
     embedded.append(ROBOT, plain(1))
@@ -486,6 +534,8 @@ def test_programs_are_not_answered(
         "Message-ID: <ü@c>",
         "In-Reply-To: <ü@c>",
         "References: " + " ".join(f"<{n}@x>" for n in range(2000)),
+        "Reply-To: x@y.z\u200b",
+        "Subject: " + "x" * 20_000,
     ],
 )
 def test_odd_headers_are_no_obstacle_to_an_answer(
@@ -496,7 +546,15 @@ def test_odd_headers_are_no_obstacle_to_an_answer(
     mails, _ = execute(sensor())
     receipt, _ = execute(SendEmailOperator(task_id="answer", text="thanks", answers=mails))
     assert receipt["accepted"] == [VENDOR]
-    assert len(list(mailboxes(VENDOR).search(MailQuery(subject="Re: hi")))) == 1
+    assert len(list(mailboxes(VENDOR).search(MailQuery(sender=ROBOT)))) == 1
+
+
+def test_odd_addresses_are_answered(robot: Mailbox, embedded: EmbeddedServers) -> None:
+    """Japanese carriers gave out addresses with dots at odd places."""
+    embedded.append(ROBOT, b"From: a..b.@example.test\r\nSubject: hi\r\n\r\nx")
+    mails, _ = execute(sensor())
+    with pytest.raises(AirflowFailException, match=r'refused every recipient .*"a\.\.b\."@example\.test'):
+        execute(SendEmailOperator(task_id="answer", text="thanks", answers=mails))
 
 
 def test_partly_refused_is_told(robot: Mailbox) -> None:
@@ -516,6 +574,7 @@ def test_partly_refused_is_told(robot: Mailbox) -> None:
         ({"headers": {"X-A": "1\r\nX-B: 2"}}, "X-A"),
         ({"to": "reject@example.test"}, "reject@example.test|refused"),
         ({"answers": []}, "answers: one mail, not 0"),
+        ({"attachments": ["gopher://x/y"]}, "attachments: no storage"),
     ],
 )
 def test_send_refuses(

@@ -260,8 +260,6 @@ def test_settings_before_connecting() -> None:
     for credential in (Credential("secret", "u", ""), Credential("secret", "u", "a\0b")):
         with pytest.raises(SettingsError, match="secret"):
             SmtpSender.open(plain(1, credential=credential), from_address="")
-    with pytest.raises(SettingsError, match="from_address"):
-        SmtpSender.open(plain(1), from_address="nobody")
     with pytest.raises(CapabilityError):
         SmtpSender.open(plain(1, credential=Credential("oauth_device_flow", "u")), from_address="")
     with pytest.raises(ConnectError):
@@ -316,6 +314,37 @@ def test_step_by_step() -> None:
             b"QUIT",
             b"",
         ]
+
+
+@pytest.mark.parametrize("after", [None, b"421 too many errors\r\n", b""])
+@pytest.mark.parametrize("step", [b"MAIL", b"RCPT", b"."])
+def test_refusal_survives_what_comes_after_it(step: bytes, after: bytes | None) -> None:
+    """Servers that refuse and hang up, or fall silent: the refusal is what counts."""
+
+    def refusing(c: Conversation) -> None:
+        c.send(b"220 mx\r\n")
+        data = False
+        while line := c.readline():
+            if data and line != b".\r\n":
+                continue
+            data = line.upper().startswith(b"DATA")
+            if line.upper().startswith(step):
+                c.send(b"554 5.7.1 spam\r\n")
+                if after is not None:
+                    c.readline()
+                    c.send(after)
+                    c.read_to_end()
+                return
+            c.send(b"354 go\r\n" if data else b"250 ok\r\n")
+
+    with (
+        ScriptedServer(refusing) as server,
+        SmtpSender.open(plain(server.port), from_address="a@b.test") as open_sender,
+        pytest.raises(RefusedError) as caught,
+    ):
+        open_sender.send(Draft(to="c@d.test", subject="s", text="x"))
+    assert not caught.value.retryable
+    assert "spam" in str(caught.value)
 
 
 def test_empty_mail_to_nobody() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, final
 
@@ -14,7 +15,6 @@ from airflow_email_conn.errors import (
     NetworkError,
     ProtocolError,
     RefusedError,
-    SettingsError,
     clean,
 )
 from airflow_email_conn.model.draft import Refusal, SendReceipt
@@ -124,7 +124,7 @@ class _Transaction:
             self._data()
             usable = True
         except RefusedError:
-            usable = self._session.open and self._session.command(smtp.RSET, "RSET").positive
+            usable = self._session.reset()
             raise
         finally:
             if not usable:
@@ -144,7 +144,8 @@ class _Transaction:
         if nobody and data is not None and data.code == _GO_AHEAD:
             # DATA went out with the rest, and this server takes a mail to nobody: it gets an empty one
             # (RFC 2920 3.1). Whatever it answers, nobody has the mail.
-            self._session.command(smtp.DotStuffer().finish(), "empty mail")
+            with suppress(EmailError):
+                self._session.command(smtp.DotStuffer().finish(), "empty mail")
         if not sender.positive:
             raise self._sender_refused(sender)
         if nobody:
@@ -189,6 +190,11 @@ class _Transaction:
             self._session.write(last, "send the end of the mail")
             reply = self._session.reply("answer to the mail", patience=_FINAL_PATIENCE)
         except (NetworkError, ProtocolError) as exc:
+            raise self._unknown() from exc
+        except EmailError:  # 421: the server says itself that it did not take the mail
+            raise
+        except BaseException as exc:  # a task's execution_timeout, a signal: no reason to send it twice
+            self._session.abandon()
             raise self._unknown() from exc
         if reply.code // 100 == 3:
             raise self._unknown()
@@ -272,13 +278,11 @@ def _hello(from_address: str) -> str:
 
     smtp-relay.gmail.com closes the connection on an address literal, and takes the customer's domain. It
     also keeps the worker's address out of the mail's Received line.
-
-    :raises SettingsError: from_address is not an address.
     """
     if not from_address:
         return ""
     try:
         domain = parse_address("from_address", from_address).domain
-    except DraftError as exc:
-        raise SettingsError(exc.message) from exc
+    except DraftError:  # the mail that uses it will say so; others may name another sender
+        return ""
     return domain if "." in domain and not domain.startswith("[") else ""

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["SmtpSession"]
 
 _QUIT_SECONDS = 5.0
+# What may be named in a message: anything else would be a text that the server chose.
+_MECHANISMS = frozenset(
+    {"CRAM-MD5", "DIGEST-MD5", "GSSAPI", "NTLM", "OAUTHBEARER", "SCRAM-SHA-256", "XOAUTH2"}
+)
 _CLOSING = 421  # RFC 5321 4.2.3: this connection ends, whatever was asked
 
 
@@ -98,6 +102,22 @@ class SmtpSession:
         """Close without a word: what the server has not answered did not happen."""
         self.open = False
         self._stream.close()
+
+    def reset(self) -> bool:
+        """Take back the mail that was begun; whether the session can be used again. Never raises.
+
+        Takes 5 seconds at most: many servers hang up after a refusal, and some fall silent.
+        """
+        reply = None
+        if self.open:
+            deadline = Deadline(min(_QUIT_SECONDS, self._stream.timeout), "RSET")
+            with contextlib.suppress(EmailError):
+                self._stream.write(smtp.RSET, deadline)
+                reply = self._next(deadline)
+        if reply is None or not reply.positive:
+            self.abandon()
+            return False
+        return True
 
     def close(self) -> None:
         """Say QUIT and close; never raises, and takes 5 seconds at most."""
@@ -194,9 +214,9 @@ class SmtpSession:
             raise self._sign_in_error(reply)
 
     def _no_mechanism(self) -> str:
-        offered = ", ".join(sorted(self.extensions.auth)[:20])
-        if offered:
-            return f"{self.where} offers none of the sign-ins PLAIN and LOGIN, only {offered[:200]!a}"
+        if self.extensions.auth:
+            known = ", ".join(sorted(_MECHANISMS & self.extensions.auth)) or "others"
+            return f"{self.where} offers none of the sign-ins PLAIN and LOGIN, only {known}"
         if not self._stream.encrypted and "STARTTLS" in self.extensions:
             return f"{self.where} offers sign-in only after STARTTLS: choose security 'starttls'"
         return (

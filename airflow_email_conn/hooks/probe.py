@@ -1,0 +1,93 @@
+"""The connection test: each direction, step by step, in one line that says no more than it should."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from airflow_email_conn.client import open_mailbox, open_sender
+from airflow_email_conn.errors import EmailError
+from airflow_email_conn.model.query import MailQuery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_email_conn.backends.base import OnStep
+    from airflow_email_conn.model.server import Server
+    from airflow_email_conn.model.settings import EmailSettings
+
+__all__ = ["probe"]
+
+_TEST_TIMEOUT = 10.0  # seconds for each step of a connection test
+_TEST_LIMIT = 25.0  # seconds for all of it: proxies before Airflow's UI give up after 30 to 60
+
+
+def probe(settings: EmailSettings) -> tuple[bool, str]:
+    """Open both directions at once, up to the sign-in; sends nothing and changes nothing.
+
+    :returns: whether all is well, and one line without secrets or server texts, within 25 seconds.
+    """
+    tries = []
+    if settings.incoming:
+        quick = replace(settings, incoming=_hurried(settings.incoming))
+        tries.append(_Try("Incoming", settings.incoming, partial(_read_inbox, quick)))
+    if settings.outgoing:
+        hasty = replace(settings, outgoing=_hurried(settings.outgoing))
+        tries.append(_Try("Outgoing", settings.outgoing, partial(_greet_outgoing, hasty)))
+    end = time.monotonic() + _TEST_LIMIT
+    results = [attempt.result(end - time.monotonic()) for attempt in tries]
+    return all(ok for ok, _ in results), "; ".join(text for _, text in results)
+
+
+def _hurried(server: Server) -> Server:
+    return replace(server, timeout=min(server.timeout, _TEST_TIMEOUT))
+
+
+class _Try:
+    """A direction being tried in a thread of its own, so that both together stay within one limit.
+
+    :param attempt: told of each step before it; returns what else there is to say.
+    """
+
+    def __init__(self, direction: str, server: Server, attempt: Callable[[OnStep], str]) -> None:
+        security = f"security {server.security}"
+        self._where = f"{direction} ({server.protocol} {server.host} port {server.port}, {security})"
+        self._steps = ["start"]
+        self._attempt = attempt
+        self._result: tuple[bool, str] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"email test {direction}", daemon=True)
+        self._thread.start()
+
+    def result(self, seconds: float) -> tuple[bool, str]:
+        """Whether it works, and a line about it; waits no longer than `seconds`."""
+        self._thread.join(max(0.0, seconds))
+        return self._result or self._failed(f"not done within {_TEST_LIMIT:g} s")
+
+    def _run(self) -> None:
+        try:
+            told = self._attempt(self._steps.append)
+        except EmailError as exc:
+            # Not str(exc): the server's text would make the Test button a scanner of internal networks.
+            self._result = self._failed(exc.message)
+        except Exception as exc:  # noqa: BLE001 - the test must answer, whatever it was
+            self._result = self._failed(f"unexpected {type(exc).__name__}")
+        else:
+            self._result = True, f"{self._where} OK: {', '.join(self._steps[1:])}{told}"
+
+    def _failed(self, why: str) -> tuple[bool, str]:
+        return False, f"{self._where} FAILED at step {self._steps[-1]!r}: {why}"
+
+
+def _read_inbox(settings: EmailSettings, on_step: OnStep) -> str:
+    with open_mailbox(settings, on_step=on_step) as mailbox:
+        on_step("open INBOX")
+        next(iter(mailbox.search(MailQuery(), limit=1, newest_first=True)), None)
+        return f", {len(mailbox.folders())} folders" if mailbox.capabilities.folders else ""
+
+
+def _greet_outgoing(settings: EmailSettings, on_step: OnStep) -> str:
+    with open_sender(settings, on_step=on_step):
+        return ""
