@@ -78,28 +78,31 @@ class MailStore:
     def _place(self, mail: MailSummary, wanted: _Wanted) -> tuple[ObjectStoragePath, _Files | None]:
         """The folder of a mail, and what is stored there; None when nothing is."""
         when = mail.received or mail.date
-        day = when.astimezone(timezone.utc).strftime("%Y-%m-%d") if when else _NO_DAY
-        name = mail_folder_name(mail.message_id) or f"mail-{self._digest(mail.ref)}"
-        folder = self._root / f"dt={day}" / name
+        day = self._root / f"dt={when.astimezone(timezone.utc).strftime('%Y-%m-%d') if when else _NO_DAY}"
+        name = mail_folder_name(mail.message_id)
+        if not name:
+            folder = day / f"mail-{self._digest(mail.ref)}"
+            return folder, _files(_read_manifest(folder))
+        folder = day / name
         manifest = _read_manifest(folder)
-        alone = manifest is not None or not mail.message_id or _claim(folder, mail)
-        manifest = manifest or _read_manifest(folder)  # another task may have finished meanwhile
-        if manifest is None and alone:
-            return folder, None
-        known = {entry["part"]: entry for entry in manifest["files"]} if manifest else {}
-        if manifest and (not mail.message_id or self._is_same(mail, manifest["mail"], known, wanted)):
-            return folder, known
+        alone = False
+        if manifest is None:
+            alone = _claim(folder, mail)
+            manifest = _read_manifest(folder)  # another task may have finished meanwhile
+        if self._is_same(mail, manifest, wanted) if manifest else alone:
+            return folder, _files(manifest)
         # Anybody can send a second mail with the Message-ID of the first: both must be kept.
-        folder = self._root / f"dt={day}" / f"{name}~{self._digest(mail.ref)[:16]}"
-        manifest = _read_manifest(folder)
-        return folder, None if manifest is None else {entry["part"]: entry for entry in manifest["files"]}
+        folder = day / f"{name}~{self._digest(mail.ref)[:16]}"
+        return folder, _files(_read_manifest(folder))
 
-    def _is_same(self, mail: MailSummary, told: Any, known: _Files, wanted: _Wanted) -> bool:
+    def _is_same(self, mail: MailSummary, manifest: dict[str, Any], wanted: _Wanted) -> bool:
         """Whether a manifest is about this mail: it lies at the same place, or its files are the same."""
+        told = manifest["mail"]
         if told["ref"] == mail.ref.as_dict():
             return True
         if told["size"] != mail.size:
             return False
+        known = _files(manifest) or {}
         stored = [what for what in wanted if _part(what) in known]
         return all(self._digest(what) == known[_part(what)]["sha256"] for what in stored)
 
@@ -171,6 +174,10 @@ def _read_manifest(folder: ObjectStoragePath) -> dict[str, Any] | None:
         return manifest if complete and {"ref", "size"} <= manifest["mail"].keys() else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _files(manifest: dict[str, Any] | None) -> _Files | None:
+    return None if manifest is None else {entry["part"]: entry for entry in manifest["files"]}
 
 
 def _part(what: Attachment | MailRef) -> str:

@@ -51,9 +51,8 @@ class Folders:
 
         # Servers with SPECIAL-USE mark folders in any LIST; asking for it needs LIST-EXTENDED (RFC 6154 5.2).
         extended = self._session.has("SPECIAL-USE") and self._session.has("LIST-EXTENDED")
-        status = self._session.run(commands.list_folders(special_use=extended), take, buffer.take)
-        if status.kind != "OK":
-            raise servers.refusal("LIST", status)
+        command = commands.list_folders(special_use=extended)
+        servers.check("LIST", self._session.run(command, take, buffer.take))
         return tuple(listed.values())
 
     def create(self, name: str) -> None:

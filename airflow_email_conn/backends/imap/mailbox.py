@@ -137,11 +137,10 @@ class ImapMailbox:
         for uid_set in format_sets(uids):
             command = commands.uid_fetch(uid_set, fetch.SUMMARY)
             servers.check("FETCH", self._session.run(command, take, buffer.take))
-        summaries = ((uid, found.get(uid)) for uid in uids)
         return [
             fetch.summary(items, place.folder, place.validity)
-            for _, items in summaries
-            if items is not None and fetch.is_summary(items)
+            for items in (found.get(uid, {}) for uid in uids)
+            if fetch.is_summary(items)
         ]
 
     def fetch(self, ref: MailRef, *, max_size: int = MAX_MAIL_SIZE) -> Mail:

@@ -128,21 +128,22 @@ class ImapSession:
         on_step("sign in")
         self._need_capabilities()
         if credential.kind == "secret":
-            self._capabilities = self._authenticate(credential.user, credential.secret)
+            self._authenticate(credential.user, credential.secret)
             self._need_capabilities()
         elif credential.kind != "none":
             raise CapabilityError("signing in to IMAP by OAuth is not available in this version")
         self._engine.literal_plus = self.has("LITERAL+")
 
-    def _authenticate(self, user: str, secret: str) -> frozenset[str]:
-        """Sign in, once, by one mechanism; returns the capabilities that came with the answer."""
+    def _authenticate(self, user: str, secret: str) -> None:
+        """Sign in, once, by one mechanism; only the capabilities that come with the answer count after it."""
         message = sasl.plain(user, secret)
         self._engine.hide(*sasl.hidden_forms(message), *sasl.hidden_forms(secret.encode()))
+        answer = None
         if self.has("AUTH=PLAIN"):
+            answer = message
             command = commands.authenticate("PLAIN", message if self.has("SASL-IR") else None)
-            status = self.run(command, answer=message)
         elif not self.has("LOGINDISABLED"):
-            status = self.run(commands.login(user, secret))
+            command = commands.login(user, secret)
         elif not self._stream.encrypted:
             raise AuthenticationError(
                 "the IMAP server takes no password without encryption: "
@@ -150,16 +151,14 @@ class ImapSession:
             )
         else:
             raise AuthenticationError("the IMAP server takes no passwords; choose another credential")
+        self._capabilities = frozenset()
+        status = self.run(command, answer=answer)
         if status.kind != "OK":
             raise servers.sign_in_refusal(user, status)
-        return capabilities(status.args) if status.code == "CAPABILITY" else frozenset()
 
     def _need_capabilities(self) -> None:
-        if self._capabilities:
-            return
-        status = self.run(commands.simple("CAPABILITY"))
-        if status.kind != "OK":
-            raise servers.refusal("CAPABILITY", status)
+        if not self._capabilities:
+            servers.check("CAPABILITY", self.run(commands.simple("CAPABILITY")))
 
     # ------------------------------------------------------------ commands
 

@@ -115,9 +115,9 @@ def received(found: Items) -> datetime | None:
         return None
 
 
-def is_summary(found: Items | None) -> bool:
+def is_summary(found: Items) -> bool:
     """Whether answers about a mail hold its summary; not so when it vanished after the search."""
-    return found is not None and b"RFC822.SIZE" in found
+    return b"RFC822.SIZE" in found
 
 
 def summary(found: Items, folder: str, validity: str) -> MailSummary:
