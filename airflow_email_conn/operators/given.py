@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from airflow_email_conn.arguments import MailFilterArguments, mails_from
+from airflow_email_conn.arguments.filters import MailFilterArguments, mails_from
 from airflow_email_conn.errors import QueryError
 from airflow_email_conn.model.query import FILTERS
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_email_conn.arguments import flat, mails_from
+from airflow_email_conn.arguments.content import CONTENT, draft_of, template_of
+from airflow_email_conn.arguments.filters import mails_from
 from airflow_email_conn.errors import DraftError
 from airflow_email_conn.hooks.failures import no_useless_retries
 from airflow_email_conn.hooks.mail import EmailHook
 from airflow_email_conn.model.criteria import read_bool
-from airflow_email_conn.model.draft import Draft, SendReceipt
+from airflow_email_conn.model.draft import SendReceipt
 from airflow_email_conn.wire.compose.recipients import parse_address
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
+    from airflow_email_conn.model.draft import Draft
     from airflow_email_conn.model.message import Address, MailSummary
 
 __all__ = ["SendEmailOperator"]
 
-_TEMPLATE_FILES = (".html", ".txt", ".j2")
 _MAX_ANSWERED = 10  # addresses in Reply-To: more is a list, or a sender who wants others to be mailed
 _MAX_SUBJECT = 900  # characters; RFC 5322 2.1.1 ends a line at 998
 _MAX_REFERENCES = 50  # the last ones of a thread; RFC 5322 sets no end to them
@@ -53,22 +54,7 @@ class SendEmailOperator(BaseOperator):
         two programs that answer each other never end (RFC 3834 2).
     """
 
-    template_fields: Sequence[str] = (
-        "email_conn_id",
-        "to",
-        "subject",
-        "text",
-        "html",
-        "sender",
-        "cc",
-        "bcc",
-        "reply_to",
-        "attachments",
-        "inline",
-        "headers",
-        "answers",
-        "answer_automatic",
-    )
+    template_fields: Sequence[str] = ("email_conn_id", *CONTENT, "answers", "answer_automatic")
     template_fields_renderers: ClassVar[dict[str, str]] = {"text": "md", "html": "html"}
 
     def __init__(
@@ -114,12 +100,12 @@ class SendEmailOperator(BaseOperator):
         jinja_env: jinja2.Environment,
         seen_oids: set[int],
     ) -> None:
-        # Not by `template_ext`: Airflow would take every field that ends so for a template, attachments too.
-        # What comes from another task (`seen_oids`) is data, whatever it ends in.
         for name in ("text", "html"):
             value = getattr(parent, name)
-            if _is_template_file(value) and id(value) not in seen_oids:
-                setattr(parent, name, "{% include " + repr(value) + " %}")
+            template = template_of(value)
+            # What comes from another task (`seen_oids`) is data, whatever it ends in.
+            if template and id(value) not in seen_oids:
+                setattr(parent, name, template)
         super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
@@ -138,34 +124,8 @@ class SendEmailOperator(BaseOperator):
         return receipt.as_dict()
 
     def _draft(self, mail: MailSummary | None) -> Draft:
-        draft = Draft(
-            to=self.to,
-            subject=self.subject,
-            text=self.text,
-            html=self.html,
-            sender=self.sender,
-            cc=self.cc,
-            bcc=self.bcc,
-            reply_to=self.reply_to,
-            attachments=[_path(item) for item in flat(self.attachments or ())],
-            inline={cid: _path(item) for cid, item in (self.inline or {}).items()},
-            headers=self.headers or {},
-        )
+        draft = draft_of(self)
         return _answer(draft, mail) if mail else draft
-
-
-def _is_template_file(value: object) -> bool:
-    """A path that ends like a template, without spaces: a sentence may end in the name of a file."""
-    return isinstance(value, str) and value.endswith(_TEMPLATE_FILES) and not re.search(r"\s|://", value)
-
-
-def _path(attachment: Any) -> Any:
-    """What Draft takes: the path out of a dict of FetchEmailOperator."""
-    if not hasattr(attachment, "keys"):
-        return attachment
-    if "path" not in attachment:
-        raise DraftError("attachments: a dict must have a path, as those of FetchEmailOperator do")
-    return attachment["path"]
 
 
 def _answered(answers: Any) -> MailSummary:

@@ -1,0 +1,1 @@
+"""Arguments that several operators, sensors and notifiers share."""

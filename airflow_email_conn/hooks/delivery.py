@@ -1,0 +1,71 @@
+"""Sending where nobody tries again: notifiers and callbacks run once."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
+
+from airflow_email_conn.errors import EmailError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tenacity import RetryCallState
+
+    from airflow_email_conn.model.draft import Draft, SendReceipt
+
+__all__ = ["deliver", "generated"]
+
+log = logging.getLogger(__name__)
+
+_TRIES: Final = 4
+# Callbacks of a DAG run in its processor, which is killed after 50 s ([dag_processor]
+# dag_file_processor_timeout): no new try begins later than this.
+_SECONDS: Final = 20.0
+
+
+def deliver(send: Callable[[Draft], SendReceipt], draft: Draft) -> SendReceipt:
+    """Send one mail, and again when the error says that it did not go out and that a later try may help.
+
+    Four times at most, the last one begun within 20 seconds.
+
+    :raises EmailError: as `send` raised it last.
+    """
+    attempts = Retrying(
+        retry=retry_if_exception(_may_heal),
+        wait=wait_exponential_jitter(initial=1, max=8),
+        stop=stop_after_attempt(_TRIES) | stop_after_delay(_SECONDS),
+        before_sleep=_tell,
+        reraise=True,
+    )
+    receipt: SendReceipt = attempts(send, draft)
+    log.info("Sent %s to %s", receipt.message_id, ", ".join(receipt.accepted))
+    for address, refusal in receipt.refused.items():
+        log.warning("The server refused %s: %d %s", address, refusal.code, refusal.reason)
+    return receipt
+
+
+def generated(draft: Draft) -> Draft:
+    """The draft marked as a machine's (RFC 3834 5), so that no vacation message answers it."""
+    if any(name.lower() == "auto-submitted" for name in draft.headers):
+        return draft
+    return replace(draft, headers={"Auto-Submitted": "auto-generated", **draft.headers})
+
+
+def _may_heal(error: BaseException) -> bool:
+    return isinstance(error, EmailError) and error.retryable
+
+
+def _tell(state: RetryCallState) -> None:
+    outcome, action = state.outcome, state.next_action
+    if outcome and action:
+        log.warning("Not sent, next try in %.0f s: %s", action.sleep, outcome.exception())

@@ -1,0 +1,159 @@
+"""The default mail of a notifier: subject, text and HTML of an occasion."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import jinja2
+from airflow.sdk._shared.secrets_masker import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from airflow_email_conn.notifications.occasion import Event, Occasion
+
+__all__ = ["Notice", "notice_of"]
+
+_MAX_DETAILS: Final = 10_000  # characters of an exception or a question: beginning and end tell most
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+# What happened, as it ends a sentence, and a colour that white text can be read on (WCAG AA, 4.5 : 1).
+_TOLD: Final[dict[Event, tuple[str, str]]] = {
+    "failure": ("failed", "#b3261e"),
+    "retry": ("failed and will be tried again", "#9a5300"),
+    "success": ("succeeded", "#1b6e3c"),
+    "skipped": ("was skipped", "#5f6368"),
+    "start": ("starts", "#0b57d0"),
+    "deadline": ("missed a deadline", "#8430a8"),
+    "input": ("waits for your answer", "#0b57d0"),
+    "notice": ("has something to tell", "#5f6368"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """The words of a mail."""
+
+    subject: str = ""
+    text: str = ""
+    html: str = ""
+
+
+def notice_of(occasion: Occasion, remark: str = "") -> Notice:
+    """Compose the default mail.
+
+    What an exception says stands in it as data, never as a template or as HTML, with the secrets that Airflow
+    knows masked: logs mask them, and a mail leaves the system.
+
+    :param remark: of the notifier itself, shown below everything else.
+    """
+    told, colour = _TOLD[occasion.event]
+    values = {
+        "headline": f"{_name(occasion)} {told}",
+        "colour": colour,
+        "facts": list(_facts(occasion)),
+        "details_title": "Question" if occasion.event == "input" else "Exception",
+        "details": _details(occasion),
+        "links": list(_links(occasion)),
+        "remark": _readable(remark),
+    }
+    return Notice(
+        subject=_subject(occasion, told),
+        text=_environment().get_template("notice.txt").render(values),
+        html=_environment().get_template("notice.html").render(values),
+    )
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("airflow_email_conn.notifications"),
+        autoescape=jinja2.select_autoescape(),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _name(occasion: Occasion) -> str:
+    if not occasion.dag_id:
+        return "Airflow"
+    if occasion.about_run:
+        return f"DAG {occasion.dag_id}"
+    index = "" if occasion.map_index is None else f"[{occasion.map_index}]"
+    return f"Task {occasion.dag_id}.{occasion.task_id}{index}"
+
+
+def _subject(occasion: Occasion, told: str) -> str:
+    if not occasion.dag_id:
+        return f"Airflow {told}"
+    more = f"run {occasion.run_id}" if occasion.about_run else f"try {occasion.tries}"
+    return f"Airflow: {_name(occasion)} {told} ({more})"
+
+
+def _facts(occasion: Occasion) -> Iterator[tuple[str, str]]:
+    """What is known, by label."""
+    index = "" if occasion.map_index is None else f" [{occasion.map_index}]"
+    took = _took(occasion)
+    facts = (
+        ("DAG", occasion.dag_id),
+        ("Run", occasion.run_id),
+        ("Reason", occasion.reason),
+        ("Deadline", _shown(occasion.deadline)),
+        ("State of the run", occasion.state),
+        ("Last task" if occasion.about_run else "Task", f"{occasion.task_id}{index}"),
+        ("Try", occasion.tries),
+        ("Started", _shown(occasion.started)),
+        ("Took", took),
+        ("Host", occasion.host),
+    )
+    return ((label, _readable(value)) for label, value in facts if value)
+
+
+def _links(occasion: Occasion) -> Iterator[tuple[str, str]]:
+    """Titles and addresses of Airflow's pages, the most wanted one first."""
+    if occasion.event == "input":
+        yield "Answer", occasion.input_url
+    if occasion.log_url:
+        yield "Log", occasion.log_url
+    yield "Run", occasion.run_url
+
+
+def _details(occasion: Occasion) -> str:
+    if occasion.question:
+        return _readable(occasion.question)
+    exception = occasion.exception
+    if exception is None:
+        return ""
+    text = str(exception)
+    if isinstance(exception, BaseException):
+        text = f"{type(exception).__name__}: {text}" if text else type(exception).__name__
+    return _readable(str(redact(text)))
+
+
+def _readable(text: str) -> str:
+    """Text that any mail program can show, its middle left out when it is long."""
+    if len(text) > _MAX_DETAILS:
+        half = _MAX_DETAILS // 2
+        text = f"{text[:half]}\n[... {len(text) - 2 * half} characters ...]\n{text[-half:]}"
+    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def _shown(time: datetime | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z") if time else ""
+
+
+def _took(occasion: Occasion) -> str:
+    if not occasion.started or not occasion.ended:
+        return ""
+    seconds = (occasion.ended - occasion.started).total_seconds()
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+    )
