@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_email_conn.arguments import MailFilterArguments
-from airflow_email_conn.hooks.failures import no_useless_retries
+from airflow_email_conn.arguments.filters import MailFilterArguments
+from airflow_email_conn.hooks.failures import no_useless_pokes
 from airflow_email_conn.hooks.mail import EmailHook
 
 if TYPE_CHECKING:
@@ -31,15 +30,10 @@ class EmailSensor(MailFilterArguments, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
         """Look once. :raises AirflowFailException: it will never work like this."""
-        try:
-            with no_useless_retries():
-                query = self.query
-                with EmailHook(self.email_conn_id).mailbox() as mailbox:
-                    mails = self.found(mailbox)
-        except AirflowFailException:
-            # Airflow would turn this into a skip as well: a green DAG with a wrong password.
-            self.soft_fail = self.never_fail = False
-            raise
+        with no_useless_pokes(self):
+            query = self.query
+            with EmailHook(self.email_conn_id).mailbox() as mailbox:
+                mails = self.found(mailbox)
         self.log.info("Found %d mails in %r that match %s", len(mails), self.folder, _described(query))
         return PokeReturnValue(is_done=bool(mails), xcom_value=[mail.as_dict() for mail in mails])
 
