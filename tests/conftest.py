@@ -18,6 +18,8 @@ from tests.servers.embedded import EmbeddedServers, embedded_unavailable, runnin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.servers.cyrus import Cyrus
+
 # Airflow reads these once, when it is first imported: before any test module is.
 _HOME = tempfile.mkdtemp(prefix="email-conn-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
@@ -35,7 +37,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Bed]:
-    """Real Dovecot and Postfix.
+    """Real Dovecot and Postfix, and Cyrus beside them.
 
     Skipped only where they cannot be had: never in CI for root on Debian. An installation or a start that
     fails is an error everywhere.
@@ -47,6 +49,12 @@ def bed() -> Iterator[Bed]:
         pytest.skip(reason)
     with running_bed() as servers:
         yield servers
+
+
+@pytest.fixture(scope="session")
+def cyrus(bed: Bed) -> Cyrus:
+    """Real Cyrus; it runs beside the bed."""
+    return bed.cyrus
 
 
 @pytest.fixture(scope="session")

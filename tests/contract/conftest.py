@@ -6,12 +6,44 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.contract.imap_dialect import ImapDialect
+from tests.contract.smtp_dialect import SmtpDialect
+from tests.contract.witness import Witness
+from tests.servers.certificates import Authority
+
 if TYPE_CHECKING:
-    from tests.servers.base import MailServers
+    from tests.contract.dialects import Dialect
+    from tests.servers.base import MailboxServers, MailServers
 
 
 @pytest.fixture(params=["bed", "embedded"])
 def servers(request: pytest.FixtureRequest) -> MailServers:
-    """Real servers, and embedded ones."""
+    """Servers that send and receive: real ones, and embedded ones."""
     running: MailServers = request.getfixturevalue(request.param)
     return running
+
+
+@pytest.fixture(params=["bed", "cyrus", "embedded"])
+def mailbox_servers(request: pytest.FixtureRequest) -> MailboxServers:
+    """Every server with mailboxes; nothing can be sent to Cyrus."""
+    running: MailboxServers = request.getfixturevalue(request.param)
+    return running
+
+
+@pytest.fixture(params=[ImapDialect(), SmtpDialect()], ids=lambda dialect: dialect.name)
+def dialect(request: pytest.FixtureRequest) -> Dialect:
+    """Each protocol, for the suites of TLS and of attacks."""
+    spoken: Dialect = request.param
+    return spoken
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority for the scripted servers' certificates."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def witness(request: pytest.FixtureRequest) -> Witness:
+    """Notes what the server saw, for the tables."""
+    return Witness(request.node.user_properties)

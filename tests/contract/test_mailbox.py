@@ -1,4 +1,4 @@
-"""What every Mailbox must do: in memory, on Dovecot, on the embedded server."""
+"""What every Mailbox must do: in memory, on Dovecot, on Cyrus, on the embedded server."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from airflow_email_conn.errors import (
     EmailError,
     FolderNotFoundError,
     MailNotFoundError,
+    NetworkError,
     ProtocolError,
     QueryError,
+    ServerError,
 )
 from airflow_email_conn.model.message import Address, MailRef
 from airflow_email_conn.model.query import MailQuery
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_email_conn.backends.base import Mailbox
-    from tests.servers.base import MailServers
+    from tests.servers.base import MailboxServers
+    from tests.servers.cyrus import Cyrus
 
 
 class Place:
@@ -56,7 +59,7 @@ class Place:
         }
 
 
-def imap_server(servers: MailServers, login: str, **changes: Any) -> Server:
+def imap_server(servers: MailboxServers, login: str, **changes: Any) -> Server:
     """The settings that reach a user's mailbox over verified TLS."""
     return Server(
         **{
@@ -75,7 +78,7 @@ def ignore(_step: str) -> None:
     """Nobody is told of the steps."""
 
 
-@pytest.fixture(params=["memory", "bed", "embedded"])
+@pytest.fixture(params=["memory", "bed", "cyrus", "embedded"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """An empty mailbox of each kind."""
     if request.param != "memory":
@@ -90,15 +93,15 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     yield Place(memory, append, "memory")
 
 
-@pytest.fixture(params=["bed", "embedded"])
-def shared_place(request: pytest.FixtureRequest) -> Iterator[Place]:
+@pytest.fixture
+def shared_place(mailbox_servers: MailboxServers) -> Iterator[Place]:
     """An empty mailbox that others have open too."""
-    with place_on(request.getfixturevalue(request.param)) as place:
+    with place_on(mailbox_servers) as place:
         yield place
 
 
 @contextmanager
-def place_on(servers: MailServers) -> Iterator[Place]:
+def place_on(servers: MailboxServers) -> Iterator[Place]:
     """The empty mailbox of the servers' first user."""
     login = next(iter(servers.users))
     servers.empty(login)
@@ -319,6 +322,23 @@ def test_search(place: Place, filters: dict[str, Any], expected: list[int]) -> N
     assert [mail.ref for mail in newest] == [mail.ref for mail in found][::-1]
 
 
+@pytest.mark.parametrize(
+    "filters", [{"subject": "from"}, {"subject": {"regex": "^Grüße from"}}, {"sender": "ann@acme.com"}]
+)
+def test_header_with_raw_utf8(place: Place, filters: dict[str, Any]) -> None:
+    """Found by its ASCII words and by patterns; Cyrus finds no others in such headers."""
+    place.append("From: Änn <ann@acme.com>\r\nSubject: Grüße from Zürich\r\n\r\nHi\r\n".encode())
+    assert place.only(**filters).subject == "Grüße from Zürich"
+
+
+def test_body_that_is_not_ascii(place: Place) -> None:
+    """Looked for in decoded text, whatever the transfer encoding."""
+    place.append(invoice())
+    place.append("Content-Type: text/plain; charset=utf-8\r\n\r\nnächste Woche\r\n".encode())
+    assert place.only(body="grüße").message_id == "<invoice-1@acme.com>"
+    assert place.only(body="nächste").message_id is None
+
+
 def test_limit_counts_matches(place: Place) -> None:
     """The limit is on what matches, lowest first, not on what the server found."""
     for number in range(12):
@@ -457,6 +477,21 @@ def test_reference_of_a_rebuilt_folder_is_refused(shared_place: Place) -> None:
     assert shared_place.only().ref == ref
 
 
+def test_folder_that_others_replace(mailbox_servers: MailboxServers) -> None:
+    """A search finds what is in the new folder, or the server hangs up: never what is left of the old one."""
+    login = next(iter(mailbox_servers.users))
+    with place_on(mailbox_servers) as place:
+        for number in range(2):
+            mailbox_servers.empty(login)
+            place.append(plain(number), folder="Done")
+            try:
+                (mail,) = place.mailbox.search(MailQuery(), folder="Done")
+            except NetworkError:
+                assert (place.kind, number) == ("cyrus", 1)  # RFC 2180 3.3
+            else:
+                assert mail.message_id == f"<plain-{number}@acme.com>"
+
+
 # ------------------------------------------------------------ folders
 
 NAMES = [
@@ -471,11 +506,19 @@ NAMES = [
     "Käse & Söhne",
     "a(b)c",
 ]
+#: Names that a server does not take; which ones it does is its own affair (RFC 9051 5.1, 6.3.4).
+REFUSED_NAMES = {"cyrus": {'a"b', "per%cent"}}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_folder_names_round_trip(place: Place, name: str) -> None:
-    """Quoting and modified UTF-7: create, list, fill, search, move back."""
+    """Quoting and modified UTF-7: create, list, fill, search, move back; or an error and no folder."""
+    if name in REFUSED_NAMES.get(place.kind, ()):
+        before = place.mailbox.folders()
+        with pytest.raises(ServerError, match="CREATE"):
+            place.mailbox.create_folder(name)
+        assert place.mailbox.folders() == before
+        return
     place.mailbox.create_folder(name)
     place.mailbox.create_folder(name)
     assert name in [folder.name for folder in place.mailbox.folders()]
@@ -494,6 +537,25 @@ def test_nested_folders(place: Place) -> None:
     place.mailbox.create_folder(name)
     assert name in [folder.name for folder in place.mailbox.folders()]
     assert list(place.mailbox.search(MailQuery(), folder=name)) == []
+
+
+def test_folders_below_inbox(cyrus: Cyrus) -> None:
+    """Names as the server lists them; who leaves out the prefix is told of it (RFC 2342)."""
+    login = next(iter(cyrus.users))
+    cyrus.empty(login)
+    cyrus.append(login, plain(1))
+    server = imap_server(cyrus, login, port=cyrus.prefixed_port, security="none")
+    with ImapMailbox.open(server, ignore) as mailbox:
+        with pytest.raises(ServerError, match=r"below INBOX; try 'INBOX\.Done'"):
+            mailbox.create_folder("Done")
+        mailbox.create_folder("INBOX.Done")
+        (mail,) = mailbox.search(MailQuery())
+        (moved,) = mailbox.move(mail.ref, "INBOX.Done").values()
+        (archived,) = mailbox.move(moved, "\\Archive").values()
+        assert archived.folder == "INBOX.Archive"
+        assert mailbox.raw(archived) == plain(1)
+        with pytest.raises(FolderNotFoundError, match=r"no folder 'Done'.*INBOX\.Done"):
+            mailbox.search(MailQuery(), folder="Done")
 
 
 def test_special_use_names(place: Place) -> None:

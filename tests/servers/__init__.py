@@ -3,8 +3,8 @@
 ==================  ==================================================================================
 module              what it gives
 ==================  ==================================================================================
-``base``            ``MailServers``: what the contract suites may ask of any set of servers
-``bed``             ``running_bed()``: real Dovecot and Postfix from a throw-away folder (root on Debian)
+``base``            ``MailServers``: what the suites may ask of any servers; ``MailboxServers``, the IMAP half
+``bed``             ``running_bed()``: real Dovecot, Postfix, Cyrus from a throw-away folder (root on Debian)
 ``embedded``        ``running_embedded()``: pymap and aiosmtpd in this process (pip only)
 ``faultproxy``      ``FaultProxy``: a TCP proxy that cuts, stalls, slows and corrupts
 ``scripted``        ``ScriptedServer``: a server that says what a test tells it to say

@@ -11,27 +11,21 @@ if TYPE_CHECKING:
 
     from tests.servers.certificates import Certificate
 
-__all__ = ["HOST", "MailServers"]
+__all__ = ["HOST", "MailServers", "MailboxServers"]
 
 #: The address whose certificate is good; it carries the names ``localhost`` and ``127.0.0.1``.
 HOST = "127.0.0.1"
 
 
-class MailServers(Protocol):
-    """An IMAP and an SMTP server that share their users, so that what is sent arrives.
+class MailboxServers(Protocol):
+    """An IMAP server and its users.
 
-    All ports listen on ``HOST``. ``imap_port`` and ``submission_port`` offer STARTTLS, ``imaps_port`` and
-    ``smtps_port`` begin with TLS. ``smtp_port`` takes mail for ``domain`` without sign-in; the other two
-    SMTP ports want a sign-in first.
+    The ports listen on ``HOST``. ``imap_port`` offers STARTTLS, ``imaps_port`` begins with TLS.
     """
 
     @property
     def name(self) -> str:
         """Who answers, as a test id."""
-
-    @property
-    def domain(self) -> str:
-        """The mail domain that is delivered locally."""
 
     @property
     def users(self) -> Mapping[str, str]:
@@ -46,16 +40,36 @@ class MailServers(Protocol):
         """The servers' good certificate, for a proxy or a scripted server of the test's own."""
 
     @property
-    def message_size_limit(self) -> int:
-        """The biggest message the SMTP ports take, in bytes."""
-
-    @property
     def imap_port(self) -> int:
         """IMAP in plain text, with STARTTLS."""
 
     @property
     def imaps_port(self) -> int:
         """IMAP with TLS from the start."""
+
+    def append(
+        self, login: str, raw: bytes, folder: str = "INBOX", flags: str = "", when: datetime | None = None
+    ) -> None:
+        """Put a message into a folder of a user, exactly as given; see ``Mailboxes.append``."""
+
+    def empty(self, login: str) -> None:
+        """Delete all messages and all folders of a user, but not INBOX and the special folders."""
+
+
+class MailServers(MailboxServers, Protocol):
+    """An IMAP and an SMTP server that share their users, so that what is sent arrives.
+
+    ``submission_port`` offers STARTTLS, ``smtps_port`` begins with TLS; both want a sign-in first.
+    ``smtp_port`` takes mail for ``domain`` without sign-in.
+    """
+
+    @property
+    def domain(self) -> str:
+        """The mail domain that is delivered locally."""
+
+    @property
+    def message_size_limit(self) -> int:
+        """The biggest message the SMTP ports take, in bytes."""
 
     @property
     def smtp_port(self) -> int:
@@ -68,11 +82,3 @@ class MailServers(Protocol):
     @property
     def smtps_port(self) -> int:
         """SMTP submission with TLS from the start."""
-
-    def append(
-        self, login: str, raw: bytes, folder: str = "INBOX", flags: str = "", when: datetime | None = None
-    ) -> None:
-        """Put a message into a folder of a user, exactly as given; see ``Mailboxes.append``."""
-
-    def empty(self, login: str) -> None:
-        """Delete all messages and all folders of a user, but not INBOX and the special folders."""

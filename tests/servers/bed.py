@@ -1,4 +1,4 @@
-"""A bed of real servers: Dovecot and Postfix from a throw-away folder, on free ports of loopback.
+"""A bed of real servers: Dovecot, Postfix and Cyrus from a throw-away folder, on free ports of loopback.
 
 Needs root on Debian 12 and installs the packages that are missing; ``bed_unavailable`` says whether it can be
 had. Each server is one file with one context manager that takes a ``Site``; another server is another file,
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from tests.servers.base import HOST
 from tests.servers.bedsite import DOMAIN, HOSTS, SPECIAL_USERS, USERS, Site
+from tests.servers.cyrus import CYRUS_PACKAGES, Cyrus, running_cyrus
 from tests.servers.dovecot import DOVECOT_PACKAGES, running_dovecot
 from tests.servers.mailboxes import Mailboxes
 from tests.servers.packages import bed_unavailable, install
@@ -39,7 +40,7 @@ _START_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Bed:
-    """The running servers; a ``MailServers``.
+    """The running servers; a ``MailServers`` of Dovecot and Postfix, beside which there is Cyrus.
 
     The ports answer on every address of ``hosts``, each with its own certificate or rule.
     """
@@ -53,6 +54,8 @@ class Bed:
     users: Mapping[str, str] = field(repr=False)
     #: Password by login of ``tiny@`` (quota of 20 kB) and ``disabled@`` (may not sign in).
     special_users: Mapping[str, str] = field(repr=False)
+    #: The other IMAP server, with the same users where it can have them, and mailboxes of its own.
+    cyrus: Cyrus
     #: What is special about each address: good, expired, wronghost, selfsigned, strict.
     hosts: Mapping[str, str] = field(default_factory=lambda: dict(HOSTS))
     domain: str = DOMAIN
@@ -102,7 +105,7 @@ def running_bed() -> Iterator[Bed]:
     :raises PackagesError: apt could not install the packages.
     :raises ServerStartError: a server did not start, also not on other ports.
     """
-    install([*DOVECOT_PACKAGES, *POSTFIX_PACKAGES])
+    install([*DOVECOT_PACKAGES, *POSTFIX_PACKAGES, *CYRUS_PACKAGES])
     with contextlib.ExitStack() as stack:
         # pytest may end without leaving this block, by SystemExit in a hook for instance.
         atexit.register(stack.close)
@@ -134,6 +137,7 @@ def _start(site: Site, stack: contextlib.ExitStack) -> None:
     stack.enter_context(running_policy(site.ports.policy))
     stack.enter_context(running_dovecot(site))
     stack.enter_context(running_postfix(site))
+    stack.enter_context(running_cyrus(site))
 
 
 @contextlib.contextmanager
@@ -156,6 +160,7 @@ def _bed(site: Site) -> Bed:
         ca=site.ca,
         certificate=site.certificates["good"],
         users=passwords,
+        cyrus=Cyrus.at(site),
         special_users={login: user.password for login, user in SPECIAL_USERS.items()},
         _mailboxes=Mailboxes(HOST, site.ports.imap, passwords),
     )

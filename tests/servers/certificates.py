@@ -40,9 +40,15 @@ class Certificate:
             path.write_bytes(content)
         return made
 
-    def server_context(self) -> ssl.SSLContext:
-        """Return what a server needs to speak TLS with this certificate."""
+    def server_context(self, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+        """Return what a server needs to speak TLS with this certificate.
+
+        :param version: the only one to speak, however old; None for all that are usual.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if version is not None:
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")  # OpenSSL 3 speaks nothing older than 1.2 otherwise
+            context.minimum_version = context.maximum_version = version
         context.load_cert_chain(self.chain, self.key)
         return context
 
@@ -53,25 +59,57 @@ class Authority:
     :param directory: where the files are written; it has to exist.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Make the authority and write its certificate to ``ca.pem``."""
+    def __init__(self, directory: Path, name: str = "ca", made: trustme.CA | None = None) -> None:
+        """Make the authority and write its certificate to ``<name>.pem``."""
         self.directory = directory
-        self.ca = directory / "ca.pem"
-        self._trustme = trustme.CA()
+        self.ca = directory / f"{name}.pem"
+        self._trustme = made or trustme.CA()
         self._trustme.cert_pem.write_to_path(self.ca)
 
-    def issue(self, name: str, *identities: str, expired: bool = False) -> Certificate:
+    def intermediate(self, name: str, *, expired: bool = False) -> Authority:
+        """Make an authority that this one vouches for; its certificates carry its own in their chain.
+
+        :param name: what its file is called.
+        :param expired: whether it ended yesterday.
+        """
+        child = self._trustme.create_child_ca()
+        if expired:
+            child._certificate = _ended_yesterday(child._certificate).sign(
+                self._trustme._private_key, hashes.SHA256()
+            )
+        return Authority(self.directory, name, child)
+
+    def issue(
+        self, name: str, *identities: str, expired: bool = False, common_name: str | None = None
+    ) -> Certificate:
         """Issue a certificate.
 
         :param name: what the files are called.
         :param identities: the host names and addresses it is good for.
         :param expired: whether it ended yesterday.
+        :param common_name: a host name in the subject, where it stood before there were such identities.
         """
         not_after = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1) if expired else None
         not_before = not_after - dt.timedelta(days=30) if not_after else None
-        leaf = self._trustme.issue_cert(*identities, not_before=not_before, not_after=not_after)
+        leaf = self._trustme.issue_cert(
+            *identities, common_name=common_name, not_before=not_before, not_after=not_after
+        )
         chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
         return Certificate.write(self.directory, name, chain, leaf.private_key_pem.bytes())
+
+
+def _ended_yesterday(certificate: x509.Certificate) -> x509.CertificateBuilder:
+    """Return what has to be signed again to get the same certificate, but expired."""
+    now = dt.datetime.now(dt.timezone.utc)
+    return x509.CertificateBuilder(
+        certificate.issuer,
+        certificate.subject,
+        certificate.public_key(),
+        x509.random_serial_number(),
+        now - dt.timedelta(days=30),
+        now - dt.timedelta(days=1),
+        list(certificate.extensions),
+    )
 
 
 def client_context(ca: Path) -> ssl.SSLContext:

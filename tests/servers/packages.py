@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["PackagesError", "bed_unavailable", "install"]
+__all__ = ["PackagesError", "bed_unavailable", "install", "unpacked"]
 
 #: Dovecot 2.4, in Debian 13, reads another configuration language than the 2.3 of Debian 12.
 _DEBIAN = "12"
 #: Somebody else may be at the package manager.
 _PATIENT = ("-o", "DPkg::Lock::Timeout=300")
+_UNPACKED = Path("/var/cache/email-conn-tests")
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -59,6 +60,28 @@ def install(packages: Sequence[str]) -> list[str]:
     return missing
 
 
+def unpacked(package: str, sibling: str) -> Path:
+    """Return a folder with the files of a package that conflicts with an installed one.
+
+    It is fetched once and stays, as an installed package does.
+
+    :param sibling: the installed package of the same source, whose version is taken.
+    :raises PackagesError: apt could not do it.
+    """
+    version = _run(["dpkg-query", "-W", "-f", "${Version}", sibling])
+    folder = _UNPACKED / f"{package}_{version}"
+    with _one_at_a_time():
+        if not folder.exists():
+            _UNPACKED.mkdir(parents=True, exist_ok=True)
+            _run(["apt-get", "update"])
+            with tempfile.TemporaryDirectory(dir=_UNPACKED) as work:
+                _run(["apt-get", "download", f"{package}={version}"], folder=Path(work))
+                (archive,) = Path(work).glob("*.deb")
+                _run(["dpkg", "-x", str(archive), f"{work}/files"])
+                Path(work, "files").rename(folder)
+    return folder
+
+
 def _os_release() -> dict[str, str]:
     try:
         lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
@@ -94,7 +117,7 @@ def _daemons_stay_off() -> Iterator[None]:
         _POLICY.unlink()
 
 
-def _run(command: Sequence[str], text: str | None = None) -> None:
+def _run(command: Sequence[str], text: str | None = None, folder: Path | None = None) -> str:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(
         command,
@@ -104,7 +127,9 @@ def _run(command: Sequence[str], text: str | None = None) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         env=environment,
+        cwd=folder,
         check=False,
     )
     if done.returncode:
         raise PackagesError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}")
+    return done.stdout

@@ -31,6 +31,9 @@ class Ports:
     submission: int
     smtps: int
     policy: int
+    cyrus_imap: int
+    cyrus_imaps: int
+    cyrus_prefixed: int
 
 
 def reservations(hosts: Sequence[str]) -> Generator[Ports, None, None]:

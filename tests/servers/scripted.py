@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from tests.servers.base import HOST
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from types import TracebackType
 
@@ -45,9 +46,22 @@ class Conversation:
         self.received = bytearray()
         #: Whether the client has hung up, as far as was read, or this side has.
         self.closed = False
+        #: The name the client asked for in its TLS handshake (SNI, RFC 6066 3); None for none.
+        self.server_name: str | None = None
+        self._clear: int | None = None
         self._connection = connection
         self._deadline = time.monotonic() + seconds
         self._unread = bytearray()
+
+    @property
+    def received_in_clear(self) -> bytes:
+        """What the client sent before TLS was up."""
+        return bytes(self.received[: self._clear])
+
+    @property
+    def received_in_tls(self) -> bytes:
+        """What the client sent encrypted."""
+        return b"" if self._clear is None else bytes(self.received[self._clear :])
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are.
@@ -75,16 +89,23 @@ class Conversation:
             pass
         return self._take(len(self._unread))
 
-    def start_tls(self, certificate: Certificate) -> None:
+    def start_tls(self, certificate: Certificate, version: ssl.TLSVersion | None = None) -> None:
         """Turn the connection into TLS; say so to the client before.
 
+        :param version: the only one to speak, however old; None for all that are usual.
         :raises ssl.SSLError: the client does not like it.
         """
         self._wait_no_longer()
-        self._connection = certificate.server_context().wrap_socket(self._connection, server_side=True)
+        context = certificate.server_context(version)
+        context.sni_callback = self._asked_for
+        self._connection = context.wrap_socket(self._connection, server_side=True)
+        self._clear = len(self.received)
+
+    def _asked_for(self, _socket: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+        self.server_name = name
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up; within TLS without its closing message, as somebody does who cuts the wire."""
         self.closed = True
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
@@ -124,6 +145,7 @@ class ScriptedServer:
     :param handler: holds the conversation; when it returns, the server hangs up.
     :param certificate: begin with TLS.
     :param seconds: how long each handler may take.
+    :param host: the address to listen on, IPv4 or IPv6.
     """
 
     def __init__(
@@ -131,6 +153,7 @@ class ScriptedServer:
         handler: Callable[[Conversation], object],
         certificate: Certificate | None = None,
         seconds: float = 10.0,
+        host: str = HOST,
     ) -> None:
         """Listen; clients are answered within the context."""
         #: What the handlers raised, but for what came of the end of the context.
@@ -142,7 +165,9 @@ class ScriptedServer:
         self._seconds = seconds
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server((HOST, 0))
+        self._listener = socket.create_server(
+            (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
         #: Where to connect to.
         self.port: int = self._listener.getsockname()[1]
 

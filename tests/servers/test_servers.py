@@ -21,7 +21,7 @@ from tests.servers.embedded import embedded_unavailable, running_embedded
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.servers.base import MailServers
+    from tests.servers.base import MailboxServers, MailServers
     from tests.servers.bed import Bed
 
 _TIMEOUT = 10
@@ -31,13 +31,25 @@ _TIMEOUT = 10
 def servers(request: pytest.FixtureRequest) -> MailServers:
     """Each set of servers in turn, with empty mailboxes."""
     chosen: MailServers = request.getfixturevalue(request.param)
-    for login in chosen.users:
-        chosen.empty(login)
+    _empty(chosen)
     return chosen
 
 
+@pytest.fixture(params=["bed", "cyrus", "embedded"])
+def mailbox_servers(request: pytest.FixtureRequest) -> MailboxServers:
+    """Each IMAP server in turn, with empty mailboxes."""
+    chosen: MailboxServers = request.getfixturevalue(request.param)
+    _empty(chosen)
+    return chosen
+
+
+def _empty(servers: MailboxServers) -> None:
+    for login in servers.users:
+        servers.empty(login)
+
+
 @contextlib.contextmanager
-def _imap(servers: MailServers, login: str, security: str = "tls") -> Iterator[imaplib.IMAP4]:
+def _imap(servers: MailboxServers, login: str, security: str = "tls") -> Iterator[imaplib.IMAP4]:
     trust = client_context(servers.ca)
     imap = (
         imaplib.IMAP4_SSL("localhost", servers.imaps_port, ssl_context=trust, timeout=_TIMEOUT)
@@ -75,20 +87,20 @@ def _subjects(imap: imaplib.IMAP4, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("security", ["plain", "starttls", "tls"])
-def test_sign_in_by_imap(servers: MailServers, security: str) -> None:
+def test_sign_in_by_imap(mailbox_servers: MailboxServers, security: str) -> None:
     """Every user can sign in on every kind of connection, whatever letters the password has."""
-    for login in servers.users:
-        with _imap(servers, login, security) as imap:
+    for login in mailbox_servers.users:
+        with _imap(mailbox_servers, login, security) as imap:
             assert imap.select()[1] == [b"0"]
 
 
-def test_wrong_password_by_imap(servers: MailServers) -> None:
+def test_wrong_password_by_imap(mailbox_servers: MailboxServers) -> None:
     """A wrong password is refused."""
     with (
-        imaplib.IMAP4("127.0.0.1", servers.imap_port, timeout=_TIMEOUT) as imap,
+        imaplib.IMAP4("127.0.0.1", mailbox_servers.imap_port, timeout=_TIMEOUT) as imap,
         pytest.raises(imaplib.IMAP4.error),
     ):
-        imap.login(next(iter(servers.users)), "wrong")
+        imap.login(next(iter(mailbox_servers.users)), "wrong")
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
@@ -173,13 +185,13 @@ def test_too_big(servers: MailServers) -> None:
     assert refused.value.smtp_code == 552
 
 
-def test_append_and_empty(servers: MailServers) -> None:
+def test_append_and_empty(mailbox_servers: MailboxServers) -> None:
     """A prepared message has its flags and date; emptying removes it and the folder made for it."""
-    login = next(iter(servers.users))
+    login = next(iter(mailbox_servers.users))
     when = dt.datetime(2024, 5, 6, 7, 8, 9, tzinfo=dt.timezone.utc)
-    servers.append(login, b"Subject: x\r\n\r\nHello\r\n", flags=r"\Seen", when=when)
-    servers.append(login, b"Subject: y\r\n\r\n", folder="Büro & Co")
-    with _imap(servers, login) as imap:
+    mailbox_servers.append(login, b"Subject: x\r\n\r\nHello\r\n", flags=r"\Seen", when=when)
+    mailbox_servers.append(login, b"Subject: y\r\n\r\n", folder="Büro & Co")
+    with _imap(mailbox_servers, login) as imap:
         assert len(_subjects(imap, 1)) == 1
         found = imap.fetch("1", "(FLAGS INTERNALDATE BODY.PEEK[])")[1]
         text = b" ".join(b" ".join(part) if isinstance(part, tuple) else part for part in found if part)
@@ -189,7 +201,7 @@ def test_append_and_empty(servers: MailServers) -> None:
         assert local is not None
         assert time.mktime(local) == when.timestamp()
         before = len(imap.list()[1])
-        servers.empty(login)
+        mailbox_servers.empty(login)
         assert imap.select()[1] == [b"0"]
         assert len(imap.list()[1]) == before - 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from airflow_email_conn.model.message import MailRef
     from airflow_email_conn.wire.imap.engine import Data, Status
 
-__all__ = ["Folders", "Selected"]
+__all__ = ["Folders", "Selected", "uid_of"]
+
+
+_UID = re.compile("[1-9][0-9]{0,9}")
+
+
+def uid_of(ref: MailRef) -> int | None:
+    """The UID of a reference; None when nobody knows it, or it is no UID: references come from anywhere."""
+    return int(ref.uid) if _UID.fullmatch(ref.uid) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +70,13 @@ class Folders:
             self.named(name)
             return
         status = self._session.run(commands.create(name))
-        if status.kind != "OK" and all(folder.name != name for folder in self.all()):
-            raise servers.refusal("CREATE", status)
+        if status.kind == "OK":
+            return
+        known = self.all()
+        if all(folder.name != name for folder in known):
+            prefix = _common_prefix(known)
+            mend = f"all its folders lie below INBOX; try {prefix + name!r}" if prefix else ""
+            raise servers.refusal("CREATE", status, "" if name.startswith(prefix) else mend)
 
     def named(self, folder: str) -> str:
         """The name of a folder that may be given by its special use. :raises FolderNotFoundError:"""
@@ -85,15 +99,16 @@ class Folders:
             return FolderNotFoundError(name, known)
         return servers.refusal(command, status)
 
-    def enter(self, folder: str, *, write: bool = False) -> tuple[Selected, bool]:
-        """Go into a folder, read-only unless `write`; also tells whether it was entered anew.
+    def enter(self, folder: str, *, write: bool = False, anew: bool = False) -> Selected:
+        """Go into a folder, read-only unless `write`.
 
+        :param anew: also when the session is in it: what somebody else did to the folder shows for sure then.
         :raises FolderNotFoundError, ServerError:
         """
         name = self.named(folder)
         here = self._selected
-        if here and here.name == name and (here.writable or not write):
-            return here, False
+        if here and here.name == name and (here.writable or not write) and not anew:
+            return here
         self._selected = None  # a refused SELECT leaves no folder selected (RFC 9051 6.3.2)
         command = commands.select(name, write=write)
         codes: list[Status] = []
@@ -103,14 +118,22 @@ class Folders:
         if write and status.code == "READ-ONLY":
             raise servers.refusal(command.name, replace(status, kind="NO", text="the folder is read-only"))
         self._selected = Selected(name, answers.uid_validity([*codes, status]), write)
-        return self._selected, True
+        return self._selected
 
     def enter_for(self, ref: MailRef, *, write: bool = False) -> Selected:
         """Go where a mail lies. :raises MailNotFoundError: the folder was rebuilt; UIDs mean others now."""
-        selected, _ = self.enter(ref.folder, write=write)
-        if not ref.uid.isdigit() or ref.validity != selected.validity:
+        selected = self.enter(ref.folder, write=write)
+        if uid_of(ref) is None or ref.validity != selected.validity:
             raise MailNotFoundError(
                 f"the mail {ref.uid or '(unknown UID)'} in {ref.folder!r} cannot be found any more: "
                 "the folder was rebuilt, or the server did not say where the mail went; search again"
             )
         return selected
+
+
+def _common_prefix(known: tuple[Folder, ...]) -> str:
+    """`INBOX.` where every folder has to lie below INBOX (RFC 2342 5; Courier, older Cyrus), else empty."""
+    prefixes = {f"INBOX{folder.delimiter}" for folder in known if folder.delimiter}
+    prefix = prefixes.pop() if len(prefixes) == 1 else ""
+    others = [folder.name for folder in known if folder.name.upper() != "INBOX"]
+    return prefix if others and all(name.startswith(prefix) for name in others) else ""

@@ -83,11 +83,9 @@ class ImapMailbox:
     ) -> Iterator[MailSummary]:
         """See `Mailbox.search`. The search itself runs at once, the summaries come as you iterate."""
         keys = search_keys(query)
-        selected, fresh = self._folders.enter(folder)
-        if not fresh:
-            # A session that stays in a folder may not know its newest mails before a NOOP (RFC 9051 6.1.2).
-            # Not sent along with the search: Dovecot looks for new mail only when no other command waits.
-            self._session.run(commands.simple("NOOP"))
+        # A NOOP would tell of new mail too (RFC 9051 6.1.2). But when somebody deleted the folder and made it
+        # again, Dovecot and Cyrus go on searching what is left of the old one, and find nothing for ever.
+        selected = self._folders.enter(folder, anew=True)
         uids = self._found(keys, query)
         place = MailRef(selected.name, "", selected.validity)
         return self._matching(query, place, uids[::-1] if newest_first else uids, limit)

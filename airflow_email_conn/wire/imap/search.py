@@ -1,7 +1,9 @@
 """A MailQuery in IMAP's words (RFC 9051 6.4.4).
 
 The server finds a superset for everything that `MailQuery.matches` decides again, so its looser rules (part
-of an address, whole days in its own zone) never lose a mail.
+of an address, whole days in its own zone) never lose a mail. One exception: text that is not ASCII, in a
+header that holds it as raw octets, is found only where the server takes them for the same characters as we do
+(Dovecot does so for UTF-8, Cyrus never). A pattern finds it: patterns are the client's alone.
 """
 
 from __future__ import annotations
