@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from airflow.sdk.configuration import conf
 from airflow.sdk.log import mask_secret
 
-from airflow_email_conn.errors import SettingsError
+from airflow_email_conn.errors import SettingsError, clean
 from airflow_email_conn.model.fields import BY_KEY, FIELDS
 from airflow_email_conn.model.settings import EmailSettings
 
@@ -30,6 +30,7 @@ _NESTED: Final = "__extra__"  # where Airflow's URIs keep an extra that is more 
 class ConnectionLike(Protocol):
     """What is read of a connection: both `airflow.sdk.Connection` and `airflow.models.Connection` have it."""
 
+    conn_type: Any
     host: Any
     port: Any
     login: Any
@@ -67,7 +68,12 @@ def settings_of(connection: ConnectionLike) -> EmailSettings:
 
 
 def _values(connection: ConnectionLike) -> dict[str, Any]:
-    """Standard fields and extra, in one mapping. :raises SettingsError: the extra cannot be read."""
+    """Standard fields and extra, in one mapping. :raises SettingsError: wrong type, unreadable extra."""
+    if connection.conn_type != "email":
+        raise SettingsError(
+            f"Connection Type: is {clean(str(connection.conn_type))!r}, whose fields mean something else; "
+            "choose Email and fill in the form"
+        )
     extra = _extra(connection.extra)
     standard = {key: getattr(connection, key) for key in _STANDARD}
     misplaced = [key for key in standard if extra.get(key) not in (None, "")]

@@ -12,7 +12,9 @@ from airflow_email_conn.errors import DeliveryUnknownError, EmailError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DeliveryUnknownFailError", "no_useless_retries"]
+    from airflow.sdk import BaseSensorOperator
+
+__all__ = ["DeliveryUnknownFailError", "no_useless_pokes", "no_useless_retries"]
 
 
 class DeliveryUnknownFailError(AirflowFailException, DeliveryUnknownError):
@@ -35,3 +37,18 @@ def no_useless_retries() -> Iterator[None]:
         if exc.retryable:
             raise
         raise AirflowFailException(str(exc)) from exc
+
+
+@contextmanager
+def no_useless_pokes(sensor: BaseSensorOperator) -> Iterator[None]:
+    """As `no_useless_retries`, around one look of a sensor, whatever `soft_fail` says.
+
+    :raises AirflowFailException: for an EmailError that is not `retryable`; the others pass as they are.
+    """
+    try:
+        with no_useless_retries():
+            yield
+    except AirflowFailException:
+        # Airflow would turn this into a skip as well: a green DAG with a wrong password.
+        sensor.soft_fail = sensor.never_fail = False
+        raise

@@ -101,7 +101,7 @@ class EmailNotifier(BaseNotifier):
         """Send. :raises EmailError: it did not go out."""
         ready = copy(self)
         others = [name for name in self.template_fields if name not in _WORDS]
-        env = self.get_template_env(dag=context.get("dag"))
+        env = self.get_template_env(dag=_dag(context))
         ready._do_render_template_fields(ready, others, context, env, set())  # noqa: SLF001 - a copy of self
         words = self._words(context)
         draft = replace(draft_of(ready), subject=words.subject, text=words.text, html=words.html)
@@ -129,7 +129,7 @@ class EmailNotifier(BaseNotifier):
 
     def _own_words(self, context: Mapping[str, Any]) -> Notice:
         """What the arguments say. :raises Exception: whatever a template can raise."""
-        dag = context.get("dag")
+        dag = _dag(context)
         # Never a native environment: it makes numbers of texts, and escapes nothing.
         env = dag.get_template_env(force_sandboxed=True) if dag else self.get_template_env()
 
@@ -141,6 +141,12 @@ class EmailNotifier(BaseNotifier):
             text=rendered(env, self.text),
             html=rendered(env.overlay(autoescape=True), self.html),
         )
+
+
+def _dag(context: Mapping[str, Any]) -> Any:
+    """The DAG, if it can render: `dag.test()` gives callbacks of a DAG a serialized one, which cannot."""
+    dag = context.get("dag")
+    return dag if hasattr(dag, "get_template_env") else None
 
 
 def send_email(  # noqa: PLR0917 - Airflow's signature

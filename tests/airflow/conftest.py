@@ -11,6 +11,7 @@ import pytest
 
 from airflow_email_conn.backends.imap.mailbox import ImapMailbox
 from airflow_email_conn.model.server import Credential, Server
+from tests.airflow.stage import Stage, running_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def database() -> None:
     """Airflow's database, made once. In a process of its own, as `airflow db migrate` is."""
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A whole Airflow at DEBUG, with mail servers of its own."""
+    with running_stage(tmp_path_factory.mktemp("stage") / "airflow") as running:
+        yield running
 
 
 @pytest.fixture
