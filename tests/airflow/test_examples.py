@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,22 @@ def test_vendor_csv(embedded: EmbeddedServers, mailboxes: Callable[[str], Mailbo
     ]
     assert [mail.subject for mail in robot.search(MailQuery(), folder="Done")] == ["Rechnung für März € 2026"]
     assert [mail.subject for mail in robot.search(MailQuery())] == ["Hello"]
+
+
+def test_what_a_mail_says_is_no_template(
+    embedded: EmbeddedServers, mailboxes: Callable[[str], Mailbox], tmp_path: Path
+) -> None:
+    """Its subject goes through XCom into the answer as it is, though it looks like a template."""
+    subject = "{{ 7 * 7 }} {% include 'secret.html' %} ${HOME} x.html"
+    vendor = mailboxes(VENDOR)
+    embedded.append(
+        ROBOT,
+        re.sub(rb"Subject: .*\r\n(?: .*\r\n)*", f"Subject: {subject}\r\n".encode(), invoice())
+        .replace(b"billing@acme.com", VENDOR.encode())
+        .replace(b"Reply-To", b"X-No"),
+    )
+    run("vendor_csv", sender=VENDOR, path=tmp_path.as_uri())
+    assert [mail.subject for mail in vendor.search(MailQuery())] == [f"Re: {subject}"]
 
 
 def test_report(mailboxes: Callable[[str], Mailbox], tmp_path: Path) -> None:

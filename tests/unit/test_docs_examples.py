@@ -28,6 +28,16 @@ def test_the_dag_of_the_readme_is_a_dag() -> None:
     }
 
 
+@pytest.mark.filterwarnings("default")
+def test_the_notifier_of_the_readme_is_asked_everywhere() -> None:
+    """By the task and by the run."""
+    (block,) = (block for block in BLOCKS if "DeadlineAlert" in block)
+    space: dict[str, object] = {}
+    exec(block, space)
+    task = space["nightly"].get_task("load")  # type: ignore[attr-defined]
+    assert task.on_failure_callback == task.on_retry_callback == [space["tell"]]
+
+
 def test_every_block_compiles() -> None:
     """No block is left behind by a change."""
     assert len(BLOCKS) >= 2
