@@ -108,11 +108,13 @@ class SmtpHook(EmailHook):
         await in_thread(partial(self.send_email_smtp, **arguments))
 
     def deliver(self, draft: Draft, *, dryrun: bool = False) -> SendReceipt | None:
-        """Send, again where that may help; None for a dry run. :raises EmailError: it did not go out."""
+        """Send, again where that may help; None for a dry run.
+
+        :raises EmailError: it did not go out.
+        :raises RuntimeError: the hook is not open.
+        """
         if not self._entered:
-            raise DraftError(
-                f"open the hook first: with {type(self).__name__}(...) as hook: hook.send_email_smtp(...)"
-            )
+            raise RuntimeError("the hook is not open: use it as `with SmtpHook(...) as hook:`")
         if dryrun:
             message.check(draft, sender=self.settings.from_address)
             return None

@@ -178,7 +178,7 @@ def test_what_is_missing_is_named() -> None:
     """Subject and content, and the `with` block."""
     with SmtpHook("mail") as hook, pytest.raises(DraftError, match="html_content: is missing"):
         hook.send_email_smtp(to=VENDOR, subject="s")
-    with pytest.raises(DraftError, match="open the hook first"):
+    with pytest.raises(RuntimeError, match="the hook is not open"):
         SmtpHook("mail").send_email_smtp(to=VENDOR, subject="s", html_content="h")
     with pytest.raises(AirflowFailException, match="subject: is missing"):
         EmailOperator(task_id="send", to=VENDOR, conn_id="mail").execute({})
