@@ -7,7 +7,9 @@ import socket
 import ssl
 import threading
 import time
+from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_email_conn.errors import (
@@ -20,11 +22,14 @@ from airflow_email_conn.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Deadline", "Stream", "Trust"]
 
 _READ_SIZE = 256 * 1024  # one TLS record holds 16 kB; a plain read takes what the kernel has
+# Linux only. Cyrus (Nagle's algorithm) waits with the end of an answer for an acknowledgement that the kernel
+# holds back for 40 ms; the kernel forgets the option again, so it is set before each read, which takes 1 us.
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 _PROGRESS = 16 * 1024  # bytes a step must move within one timeout to be given another
 
 # family, type, protocol, canonical name, socket address: as socket.getaddrinfo gives it
@@ -34,18 +39,18 @@ _AddressInfo: TypeAlias = "tuple[int, int, int, str, tuple[str, int] | tuple[str
 class Deadline:
     """How long one step may take.
 
-    A step that moves much data gets the same time again for every 16 kB, so a long download may take its
-    time, and one byte every few seconds may not.
-
     :param seconds: time for the step.
     :param step: what is being waited for, for the error message.
+    :param renewable: the step may move much data and gets the same time again for every 16 kB, so that a
+        long download may take its time, and one byte every few seconds may not.
     """
 
-    __slots__ = ("_end", "_moved", "seconds", "step")
+    __slots__ = ("_end", "_moved", "_renewable", "seconds", "step")
 
-    def __init__(self, seconds: float, step: str) -> None:
+    def __init__(self, seconds: float, step: str, *, renewable: bool = False) -> None:
         self.seconds = seconds
         self.step = step
+        self._renewable = renewable
         self._end = time.monotonic() + seconds
         self._moved = 0
 
@@ -59,9 +64,18 @@ class Deadline:
     def moved(self, count: int) -> None:
         """Count bytes that were read or written."""
         self._moved += count
-        if self._moved >= _PROGRESS:
+        if self._renewable and self._moved >= _PROGRESS:
             self._moved = 0
             self._end = time.monotonic() + self.seconds
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The time within does not count: it is the caller's, who writes a file, say, not the server's."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._end += time.monotonic() - started
 
     def error(self) -> DeadlineError:
         """The error to raise."""
@@ -86,17 +100,30 @@ class Trust:
 
         :raises SettingsError: the CA certificates cannot be read.
         """
-        return _context(self.check_identity, self._ca_certificates)
+        return _context(self.check_identity, self._ca_certificates, _written(self._ca_certificates))
+
+
+def _written(ca_certificates: str) -> tuple[int, int]:
+    """What changes when somebody replaces the file: a process that lives for months must notice."""
+    if not ca_certificates or "-----BEGIN" in ca_certificates:
+        return 0, 0
+    try:
+        status = Path(ca_certificates).stat()
+    except (OSError, ValueError):  # reading it will say so
+        return 0, 0
+    return status.st_mtime_ns, status.st_ino
 
 
 @lru_cache(maxsize=64)
-def _context(check_identity: bool, ca_certificates: str) -> ssl.SSLContext:
+def _context(check_identity: bool, ca_certificates: str, _written: tuple[int, int]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not check_identity:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
+    # Whoever stands in ca_certificates is trusted, an authority between server and root as well.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
         if not ca_certificates:
             context.load_default_certs()
@@ -167,28 +194,45 @@ class Stream:
         except OSError:
             return ""
 
-    def deadline(self, step: str) -> Deadline:
-        """A deadline of the stream's timeout for one step."""
-        return Deadline(self.timeout, f"{step} at {self.host} port {self.port}")
+    def deadline(self, step: str, *, renewable: bool = False) -> Deadline:
+        """A deadline of the stream's timeout for one step. :param renewable: see `Deadline`."""
+        return Deadline(self.timeout, f"{step} at {self.host} port {self.port}", renewable=renewable)
 
-    def start_tls(self, trust: Trust) -> None:
-        """Encrypt from here on. :raises TLSError, DeadlineError, NetworkError, SettingsError:"""
+    def start_tls(self, trust: Trust, *, agreed: bool = False) -> None:
+        """Encrypt from here on.
+
+        :param agreed: the server has said in clear text that it will (STARTTLS).
+        :raises TLSError: no TLS, too old a one, or a certificate that is not to be trusted.
+        :raises DeadlineError, NetworkError, SettingsError:
+        """
         deadline = self.deadline("TLS handshake")
         context = trust.context()
         try:
             self._socket.settimeout(deadline.remaining())
-            self._socket = context.wrap_socket(self._socket, server_hostname=self.host)
+            # The handshake is a step of its own, so that close() finds the socket that it waits on.
+            encrypting = context.wrap_socket(
+                self._socket, server_hostname=self.host, do_handshake_on_connect=False
+            )
+            self._socket = encrypting
+            encrypting.do_handshake()
         except TimeoutError as exc:
             raise deadline.error() from exc
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as exc:
+            raise self._handshake_broken() from exc
         except ssl.SSLError as exc:
-            raise TLSError(_tls_problem(exc, self.host, self.port)) from exc
+            raise TLSError(_tls_problem(exc, f"{self.host} port {self.port}", agreed)) from exc
         except OSError as exc:
-            raise NetworkError(f"the TLS handshake with {self.host} port {self.port} broke off") from exc
+            raise self._handshake_broken() from exc
         self.encrypted = True
+
+    def _handshake_broken(self) -> NetworkError:
+        return NetworkError(f"the TLS handshake with {self.host} port {self.port} broke off")
 
     def read(self, deadline: Deadline) -> bytes:
         """What has come, at least one byte; none at the end of the stream."""
         try:
+            if _QUICK_ACK is not None:
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
             self._socket.settimeout(deadline.remaining())
             data = self._socket.recv(_READ_SIZE)
         except TimeoutError as exc:
@@ -254,14 +298,25 @@ _VERIFY_PROBLEMS = {
 }
 
 
-def _tls_problem(exc: ssl.SSLError, host: str, port: int) -> str:
+# What OpenSSL says about bytes that are no TLS, and about versions that neither side shares (sslerr.h).
+_NO_TLS = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
+_OLD_TLS = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"}
+
+
+def _tls_problem(exc: ssl.SSLError, where: str, agreed: bool) -> str:
     """What went wrong, with the mend."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         problem = _VERIFY_PROBLEMS.get(exc.verify_code, "its certificate cannot be verified")
-        return f"TLS with {host} port {port} refused: {problem}"
-    if exc.reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
+        return f"TLS with {where} refused: {problem}"
+    if exc.reason in _NO_TLS and agreed:
         return (
-            f"{host} port {port} does not start with TLS: "
+            f"{where} agreed to STARTTLS and then sent no TLS: broken, or somebody in between answers for it"
+        )
+    if exc.reason in _NO_TLS:
+        return (
+            f"{where} does not start with TLS: "
             "the port or the security is wrong; 'tls' may have to be 'starttls' (or 'none')"
         )
-    return f"TLS with {host} port {port} failed ({exc.reason or 'the server closed the connection'})"
+    if exc.reason in _OLD_TLS:
+        return f"{where} speaks no TLS of version 1.2 or newer, and older ones are not safe (RFC 8996)"
+    return f"TLS with {where} failed ({exc.reason or 'the server closed the connection'})"

@@ -1,14 +1,16 @@
-"""Sockets: addresses that cannot be used do not hide those that can."""
+"""Sockets: addresses that cannot be used do not hide those that can, and closing ends every wait."""
 
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from typing import Any
 
 import pytest
 
-from airflow_email_conn.errors import ConnectError
-from airflow_email_conn.net import Stream
+from airflow_email_conn.errors import ConnectError, NetworkError
+from airflow_email_conn.net import Stream, Trust
 
 
 def test_a_family_that_the_kernel_lacks_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +36,17 @@ def test_a_family_that_the_kernel_lacks_is_passed_over(monkeypatch: pytest.Monke
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: addresses[:1])
         with pytest.raises(ConnectError, match=r"cannot connect to both\.test"):
             Stream.connect("both.test", port, 2.0, lambda _step: None)
+
+
+def test_close_ends_a_handshake_that_another_thread_waits_in() -> None:
+    """A task that is cancelled meanwhile need not wait for the timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes the connection and says nothing
+        port = server.getsockname()[1]
+        stream = Stream.connect("127.0.0.1", port, 30.0, lambda _step: None)
+        closing = threading.Timer(0.2, stream.close)
+        closing.start()
+        started = time.monotonic()
+        with pytest.raises(NetworkError):
+            stream.start_tls(Trust(check_identity=False))
+        closing.join()
+    assert time.monotonic() - started < 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_email_conn.backends.imap.folders import uid_of
 from airflow_email_conn.errors import CapabilityError
 from airflow_email_conn.model.message import MailRef
 from airflow_email_conn.wire.imap import answers, commands, servers
@@ -85,7 +86,7 @@ class Changes:
                 search = commands.uid_search([b"UID", uid_set.encode("ascii")], returns_set=False)
                 servers.check("SEARCH", self._session.run(search, found.append))
                 there.update(answers.found_uids(found))
-            yield [ref for ref in group if ref.uid.isdigit() and int(ref.uid) in there]
+            yield [ref for ref in group if uid_of(ref) in there]
 
     def _store(self, refs: Sequence[MailRef], flag: str, *, add: bool) -> None:
         for uid_set in _sets(refs):
@@ -119,7 +120,7 @@ class Changes:
 
 
 def _sets(refs: Iterable[MailRef]) -> Iterable[str]:
-    return format_sets(int(ref.uid) for ref in refs if ref.uid.isdigit())
+    return format_sets(uid for ref in refs if (uid := uid_of(ref)) is not None)
 
 
 def _by_folder(refs: Refs) -> Iterable[list[MailRef]]:

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_email_conn.errors import (
-    AuthenticationError,
     CapabilityError,
+    DeadlineError,
     EmailError,
     NetworkError,
     ProtocolError,
@@ -21,6 +21,7 @@ from airflow_email_conn.wire import sasl
 from airflow_email_conn.wire.imap import commands, servers
 from airflow_email_conn.wire.imap.answers import capabilities
 from airflow_email_conn.wire.imap.engine import (
+    MAX_RESPONSE,
     Continuation,
     Data,
     EndOfStream,
@@ -42,7 +43,13 @@ __all__ = ["ImapSession"]
 # Octets that one call of `run` takes besides streamed literals: a chunk of summaries needs about 1 MB, the
 # UIDs of a million mails 8 MB. More is a server that never stops.
 _MAX_ANSWERS = 64 * 1024 * 1024
+# The same before the sign-in, when nobody knows yet who answers: capabilities take 1 kB.
+_MAX_OPENING = 64 * 1024
+# What an answer takes in memory besides its octets: much, if somebody may keep it.
+_KEPT, _PASSED_ON = 256, 32
 _LOGOUT_TIMEOUT = 2.0  # seconds; a session that ends need not wait for a server that hangs
+
+_NOT_ASKED = "the IMAP server answered a command that was not given"
 
 OnData: TypeAlias = Callable[[Data], None]
 OnLiteral: TypeAlias = Callable[[LiteralStart | LiteralPiece], None]
@@ -58,6 +65,8 @@ class ImapSession:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._engine = ImapEngine()
+        self._engine.max_response = _MAX_OPENING
+        self._signed_in = False  # until then answers are short, and come in time
         self._capabilities: frozenset[str] = frozenset()
         self._broken = ""  # why the session can no longer be used
 
@@ -88,16 +97,22 @@ class ImapSession:
             on_step("TLS")
             self._stream.start_tls(trust)
         on_step("greeting")
-        greeting = self._read_greeting()
+        greeting = self._read_greeting(server.security)
         if server.security == "starttls":
             on_step("TLS")
             self._start_tls(greeting, trust)
         if greeting.kind == "PREAUTH" and server.credential.kind != "none":
             raise ProtocolError("the IMAP server signed us in by itself, as nobody knows whom; refused")
 
-    def _read_greeting(self) -> Status:
-        deadline = self._stream.deadline("greeting")
-        event = self._next(deadline)
+    def _read_greeting(self, security: str) -> Status:
+        try:
+            event = self._next(self._stream.deadline("greeting"))
+        except DeadlineError as exc:
+            if security == "tls":
+                raise
+            raise DeadlineError(
+                f"{exc.message}: the server is silent, as a port is that wants security 'tls' (mostly 993)"
+            ) from exc
         if not isinstance(event, Status) or event.tag != "*" or event.kind not in {"OK", "PREAUTH", "BYE"}:
             raise ProtocolError("what answers there is not an IMAP server")
         if event.kind == "BYE":
@@ -119,8 +134,9 @@ class ImapSession:
             raise TLSError("the IMAP server refused STARTTLS", status.text)
         if self._engine.buffered:  # CVE-2011-0411 and its kin: what came before TLS is not the server's word
             raise ProtocolError("data came behind the answer to STARTTLS, before the encryption: refused")
-        self._stream.start_tls(trust)
+        self._stream.start_tls(trust, agreed=True)
         self._engine = ImapEngine()
+        self._engine.max_response = _MAX_OPENING
         self._capabilities = frozenset()  # RFC 9051 6.2.1: what was said in clear text counts no more
 
     def _sign_in(self, server: Server, on_step: OnStep) -> None:
@@ -133,6 +149,8 @@ class ImapSession:
         elif credential.kind != "none":
             raise CapabilityError("signing in to IMAP by OAuth is not available in this version")
         self._engine.literal_plus = self.has("LITERAL+")
+        self._engine.max_response = MAX_RESPONSE
+        self._signed_in = True
 
     def _authenticate(self, user: str, secret: str) -> None:
         """Sign in, once, by one mechanism; only the capabilities that come with the answer count after it."""
@@ -145,12 +163,12 @@ class ImapSession:
         elif not self.has("LOGINDISABLED"):
             command = commands.login(user, secret)
         elif not self._stream.encrypted:
-            raise AuthenticationError(
+            raise CapabilityError(
                 "the IMAP server takes no password without encryption: "
                 "set the incoming security to 'starttls' or 'tls'"
             )
         else:
-            raise AuthenticationError("the IMAP server takes no passwords; choose another credential")
+            raise CapabilityError("the IMAP server takes no passwords; choose another credential")
         self._capabilities = frozenset()
         status = self.run(command, answer=answer)
         if status.kind != "OK":
@@ -195,24 +213,40 @@ class ImapSession:
         on_status: Callable[[Status], None] | None,
         answer: bytes | None,
     ) -> Status:
+        self._take_unasked(on_data, on_literal, on_status)
         tag = self._engine.start(command)
-        taken = 0
-        deadline = self._stream.deadline(command.name)
+        left = _MAX_ANSWERS if self._signed_in else _MAX_OPENING
+        deadline = self._stream.deadline(command.name, renewable=self._signed_in)
         while True:
             event = self._next(deadline)
             if isinstance(event, Status) and event.tag != "*":
                 if event.tag != tag:
-                    raise ProtocolError("the IMAP server answered a command that was not given")
+                    raise ProtocolError(_NOT_ASKED)
                 self._learn(event)
                 return event
-            taken += _size(event)
-            if taken > _MAX_ANSWERS:
-                raise ProtocolError(f"the IMAP server sent more than {_MAX_ANSWERS} octets of answers")
+            left -= _size(event, kept=bool(on_status if isinstance(event, Status) else on_data))
+            if left < 0:
+                raise ProtocolError("the IMAP server sent more octets of answers than one command can have")
             if isinstance(event, Continuation):
                 self._continue(answer, deadline)
                 answer = None
+            elif isinstance(event, LiteralPiece):
+                with deadline.paused():  # a slow file is not the server's fault
+                    self._hand_out(event, on_data, on_literal, on_status)
             else:
                 self._hand_out(event, on_data, on_literal, on_status)
+
+    def _take_unasked(
+        self,
+        on_data: OnData | None,
+        on_literal: OnLiteral | None,
+        on_status: Callable[[Status], None] | None,
+    ) -> None:
+        """What came since the last command. An answer among it was made before the question: an attack."""
+        while (event := self._engine.next_event()) is not None:
+            if isinstance(event, Continuation) or (isinstance(event, Status) and event.tag != "*"):
+                raise ProtocolError(_NOT_ASKED)
+            self._hand_out(event, on_data, on_literal, on_status)
 
     def _hand_out(
         self,
@@ -242,16 +276,17 @@ class ImapSession:
         self._stream.write((b64encode(answer) if answer is not None else b"*") + b"\r\n", deadline)
 
     def _next(self, deadline: Deadline) -> Event:
-        """The next event, after sending what may be sent."""
+        """The next event; what may be sent is sent before waiting for it."""
         while True:
-            out = self._engine.outgoing()
-            if out:
-                self._stream.write(out, deadline)
             event = self._engine.next_event()
             if isinstance(event, EndOfStream):
                 raise NetworkError(f"{deadline.step}: the server closed the connection")
             if event is not None:
                 return event
+            # After next_event(), which may have taken the server's go-ahead for a literal.
+            out = self._engine.outgoing()
+            if out:
+                self._stream.write(out, deadline)
             self._engine.receive(self._stream.read(deadline))
 
     def _learn(self, status: Status) -> None:
@@ -262,14 +297,18 @@ class ImapSession:
         """Sign out, briefly, and close; never raises."""
         if not self._broken:
             self._stream.timeout = min(self._stream.timeout, _LOGOUT_TIMEOUT)
+            self._signed_in = False
             with suppress(EmailError):  # BYE is the usual answer; what else may come matters to nobody now
                 self.run(commands.simple("LOGOUT"))
             self._broken = "it was signed out"
         self._stream.close()
 
 
-def _size(event: Event) -> int:
-    """Octets of an answer that are held in memory."""
+def _size(event: Event, *, kept: bool) -> int:
+    """Octets of memory that an answer takes."""
+    overhead = _KEPT if kept else _PASSED_ON
     if isinstance(event, Data):
-        return 32 + sum(len(piece) for piece in event.pieces if isinstance(piece, bytes))
-    return 0 if isinstance(event, LiteralPiece) else 32
+        return overhead + sum(len(piece) for piece in event.pieces if isinstance(piece, bytes))
+    if isinstance(event, Status):
+        return overhead + len(event.args) + len(event.text)
+    return 0 if isinstance(event, LiteralPiece) else overhead

@@ -77,12 +77,15 @@ class SmtpSession:
 
     def command(self, line: bytes, step: str) -> smtp.Reply:
         """One command and its reply. :raises NetworkError, DeadlineError, ProtocolError, UnavailableError:"""
+        if self._parser.pending:  # it would be taken for the answer to what was not asked yet
+            reply = self.reply(step)
+            raise ProtocolError(f"{self.where} answered before it was asked ({step})", reply.text)
         self.write(line, step)
         return self.reply(step)
 
     def write(self, data: bytes, step: str) -> None:
-        """Send; a deadline for each call."""
-        self._stream.write(data, self._stream.deadline(step))
+        """Send; a deadline for each call, for megabytes as well."""
+        self._stream.write(data, self._stream.deadline(step, renewable=True))
 
     def reply(self, step: str, *, patience: float = 1.0) -> smtp.Reply:
         """The next reply, whatever it says but 421.
@@ -192,7 +195,7 @@ class SmtpSession:
         if self._parser.pending:
             # Whoever sits in between could plant replies that would count as encrypted (CVE-2021-38371).
             raise ProtocolError(f"{self.where} sent more than its answer to STARTTLS: possibly an attack")
-        self._stream.start_tls(trust)
+        self._stream.start_tls(trust, agreed=True)
         self._parser = smtp.ReplyParser()
         self.extensions = smtp.Extensions()
 

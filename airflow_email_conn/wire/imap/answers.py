@@ -22,6 +22,7 @@ _SPECIAL_USES = {
     name.lower(): name
     for name in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
 }
+_TOO_MANY = f"the search found more than {MAX_UIDS} mails"
 _COPYUID = re.compile(rb"(\d{1,10}) ([0-9:,]+) ([0-9:,]+)$")
 
 
@@ -39,14 +40,17 @@ def found_uids(answers: Iterable[Data]) -> list[int]:
         elif answer.kind == "ESEARCH":
             uids += _extended_uids(answer)
         if len(uids) > MAX_UIDS:
-            raise ProtocolError(f"the search found more than {MAX_UIDS} mails")
+            raise ProtocolError(_TOO_MANY)
     return sorted(set(uids))
 
 
 def _plain_uids(answer: Data) -> list[int]:
     try:
         # "(MODSEQ 7)" may follow the numbers (RFC 7162 3.1.5).
-        numbers = bytes(answer.pieces[0]).partition(b"(")[0].split()  # type: ignore[arg-type]
+        text = bytes(answer.pieces[0]).partition(b"(")[0]  # type: ignore[arg-type]
+        if text.count(b" ") > MAX_UIDS:  # before each of them becomes an object
+            raise ProtocolError(_TOO_MANY)
+        numbers = text.split()
         return [int(uid) for uid in numbers if len(uid) <= MAX_DIGITS]
     except ValueError as exc:
         raise ProtocolError("the server answered a search with something other than numbers") from exc

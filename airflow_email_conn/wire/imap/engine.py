@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_email_conn.wire.imap.commands import Command
 
 __all__ = [
+    "MAX_RESPONSE",
     "Continuation",
     "Data",
     "EndOfStream",
@@ -33,7 +34,9 @@ __all__ = [
 ]
 
 INLINE_LITERAL = 64 * 1024  # octets; a longer literal is handed out in pieces instead of being gathered
-_MAX_RESPONSE = 32 * 1024 * 1024  # octets of one response without its streamed literals: 4 million found UIDs
+MAX_RESPONSE = 32 * 1024 * 1024  # octets of one response without its streamed literals: 4 million found UIDs
+_MAX_STATUS = 1024 * 1024  # octets of a status: its COPYUID names what one command of ours can
+_MAX_EMPTY_LINES = 1000  # between two responses
 _LITERAL = re.compile(rb"~?\{(\d{1,20})\+?\}$")
 _MAX_LITERAL = 2**32  # RFC 9051 9: number
 # RFC 9051 7.1: text in these is free, so that a {3} at its end announces nothing.
@@ -119,6 +122,7 @@ class ImapEngine:
     __slots__ = (
         "_buffer",
         "_counter",
+        "_empty_lines",
         "_ended",
         "_hidden",
         "_left",
@@ -129,6 +133,7 @@ class ImapEngine:
         "_streaming",
         "_waiting",
         "literal_plus",
+        "max_response",
     )
 
     def __init__(self) -> None:
@@ -145,6 +150,8 @@ class ImapEngine:
         self._queue: deque[tuple[str, bytes | None]] = deque()
         self._waiting = False  # such a literal is what the server is expected to ask for
         self.literal_plus = False  # the server takes literals unasked (RFC 7888)
+        self.max_response = MAX_RESPONSE  # octets of one response without its streamed literals
+        self._empty_lines = 0  # since the last response
 
     @property
     def buffered(self) -> int:
@@ -238,14 +245,15 @@ class ImapEngine:
             self._check_size(self._scanned)
             return None
         self._check_size(end)
-        line = bytes(self._buffer[:end])
+        with memoryview(self._buffer) as octets:  # a slice of the bytearray would be one more copy
+            line = bytes(octets[:end])
         del self._buffer[: end + 1]
         self._scanned = 0
         return line[:-1] if line.endswith(b"\r") else line
 
     def _check_size(self, more: int) -> None:
-        if self._size + more > _MAX_RESPONSE:
-            raise ProtocolError(f"the server sent a response of more than {_MAX_RESPONSE} octets")
+        if self._size + more > self.max_response:
+            raise ProtocolError(f"the server sent a response of more than {self.max_response} octets")
 
     def _take_text(self, line: bytes) -> Event | None:
         """Add a line to the response; an event when it is complete or a long literal begins."""
@@ -253,10 +261,14 @@ class ImapEngine:
             if line.startswith(b"+"):
                 return self._continuation(line[1:].lstrip(b" "))
             status = _STATUS.match(line)
-            if status:
+            if status and len(line) <= _MAX_STATUS:
                 return self._end_of_command(_status(status))
-            if not line:  # some servers send an empty line now and then
+            if status:
+                raise ProtocolError(f"the server sent a status of more than {_MAX_STATUS} octets")
+            if not line:
+                self._count_empty_line()
                 return None
+            self._empty_lines = 0
         self._size += len(line)
         literal = _LITERAL.search(line)
         if literal is None:
@@ -266,6 +278,12 @@ class ImapEngine:
         if size >= _MAX_LITERAL:
             raise ProtocolError(f"the server announced a literal of {size} octets")
         return self._begin_literal(line[: literal.start()], size)
+
+    def _count_empty_line(self) -> None:
+        """Some servers send one now and then, and none sends nothing else."""
+        self._empty_lines += 1
+        if self._empty_lines > _MAX_EMPTY_LINES:
+            raise ProtocolError("the server sends nothing but empty lines")
 
     def _begin_literal(self, text: bytes, size: int) -> Event | None:
         self._pieces.append(text)

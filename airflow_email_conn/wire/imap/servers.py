@@ -52,10 +52,11 @@ def is_missing_folder(status: Status) -> bool:
     return status.code in _MISSING_FOLDER_CODES
 
 
-def refusal(command: str, status: Status) -> ServerError:
-    """The error for a command that was answered NO, BAD or BYE."""
+def refusal(command: str, status: Status, mend: str = "") -> ServerError:
+    """The error for a command that was answered NO, BAD or BYE, with what the user can do about it."""
     kind = UnavailableError if is_transient(status) else ServerError
-    return kind(f"the IMAP server refused {command} ({status.kind}{_code(status)})", status.text)
+    message = f"the IMAP server refused {command} ({status.kind}{_code(status)})"
+    return kind(f"{message}: {mend}" if mend else message, status.text)
 
 
 def sign_in_refusal(user: str, status: Status) -> ServerError:

@@ -50,3 +50,8 @@ def test_what_no_sign_in_can_carry(build: object, bad: str) -> None:
 def test_choice(offered: set[str], chosen: str | None) -> None:
     """One mechanism, PLAIN before LOGIN."""
     assert sasl.choose(offered) == chosen
+
+
+def test_forms_in_which_a_server_could_echo_a_secret() -> None:
+    """As it is, as IMAP's LOGIN quotes it (RFC 9051 4.3), and in base64."""
+    assert set(sasl.hidden_forms(rb'a"b\c')) == {'a"b\\c', r"a\"b\\c", "YSJiXGM="}

@@ -114,7 +114,7 @@ def test_nonsense_is_refused(line: bytes) -> None:
 
 def test_an_endless_line_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded, in one line and over many literals."""
-    monkeypatch.setattr(engine, "_MAX_RESPONSE", 1000)
+    monkeypatch.setattr(engine, "MAX_RESPONSE", 1000)
     with pytest.raises(ProtocolError, match="more than 1000 octets"):
         events_of([b"* " + b"x" * 2000])
     with pytest.raises(ProtocolError, match="more than 1000 octets"):
