@@ -26,7 +26,7 @@ def open_mailbox(settings: EmailSettings, *, on_step: OnStep = _ignore) -> Mailb
     :raises CapabilityError: the connection has no incoming side, or one that this version cannot use.
     :raises ConnectError, TLSError, DeadlineError, AuthenticationError, UnavailableError, ProtocolError:
     """
-    server = _usable(settings.incoming, "incoming", "incoming_protocol")
+    server = _usable(settings.incoming, "incoming", "host")
     if server.protocol == "imap":
         from airflow_email_conn.backends.imap.mailbox import ImapMailbox  # noqa: PLC0415 - loaded when needed
 
@@ -36,7 +36,7 @@ def open_mailbox(settings: EmailSettings, *, on_step: OnStep = _ignore) -> Mailb
 
 def open_sender(settings: EmailSettings, *, on_step: OnStep = _ignore) -> Sender:
     """Connect to the outgoing side and sign in. Parameters and errors as `open_mailbox`."""
-    server = _usable(settings.outgoing, "outgoing", "outgoing_protocol")
+    server = _usable(settings.outgoing, "outgoing", "outgoing_host")
     if server.protocol == "smtp":
         from airflow_email_conn.backends.smtp.sender import SmtpSender  # noqa: PLC0415 - loaded when needed
 
@@ -52,7 +52,7 @@ def send(settings: EmailSettings, draft: Draft) -> SendReceipt:
     """
     from airflow_email_conn.wire.compose import message  # noqa: PLC0415 - loaded when needed
 
-    _usable(settings.outgoing, "outgoing", "outgoing_protocol")
+    _usable(settings.outgoing, "outgoing", "outgoing_host")
     message.check(draft, sender=settings.from_address)
     with open_sender(settings) as sender:
         return sender.send(draft)
@@ -61,11 +61,13 @@ def send(settings: EmailSettings, draft: Draft) -> SendReceipt:
 def _usable(server: Server | None, direction: str, field: str) -> Server:
     """The server of a direction, if its sign-in can be done."""
     if server is None:
-        raise CapabilityError(f"the connection has no {direction} side; set {field} to use it")
+        raise CapabilityError(
+            f"the connection has no {direction} side; fill in {field}, and switch {direction}_protocol on"
+        )
     if server.credential.oauth is not None:
         raise CapabilityError(
-            f"the {direction} credential {server.credential.kind!r} is not available in this version; "
-            "use 'secret' or 'none'"
+            f"the {direction} credential {server.credential.kind!r} is not available in this version,"
+            " which signs in with 'secret' or 'none'"
         )
     return server
 

@@ -43,6 +43,8 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {field.key: _conn_field(field) for field in FIELDS if field.extra},
             }
         ],
+        "notifications": ["airflow_email_conn.notifications.mail.EmailNotifier"],
+        "email-backends": ["airflow_email_conn.notifications.mail.send_email"],
         "config": _config(),
     }
 
@@ -72,7 +74,8 @@ def _conn_field(field: Field) -> dict[str, Any]:
     if field.choices:
         schema["enum"] = [value for value, _ in field.choices]
         schema["values_display"] = dict(field.choices)
-    return {"label": field.label, "description": field.help, "schema": schema}
+    schema["description_md"] = field.help  # shown as Markdown, and only where there is no `description`
+    return {"label": field.label, "schema": schema}
 
 
 def _config() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.client import open_mailbox, open_sender
-from airflow_email_conn.errors import EmailError
+from airflow_email_conn.errors import CapabilityError, EmailError
 from airflow_email_conn.model.query import MailQuery
 
 if TYPE_CHECKING:
@@ -39,7 +39,12 @@ def probe(settings: EmailSettings) -> tuple[bool, str]:
         tries.append(_Try("Outgoing", settings.outgoing, partial(_greet_outgoing, hasty)))
     end = time.monotonic() + _TEST_LIMIT
     results = [attempt.result(end - time.monotonic()) for attempt in tries]
-    return all(ok for ok, _ in results), "; ".join(text for _, text in results)
+    texts = [text for _, text in results]
+    if not settings.incoming:
+        texts.append("No incoming server: the connection only sends")
+    if not settings.outgoing:
+        texts.append("No outgoing server: the connection only receives")
+    return all(ok for ok, _ in results), "; ".join(texts)
 
 
 def _hurried(server: Server) -> Server:
@@ -55,6 +60,7 @@ class _Try:
     def __init__(self, direction: str, server: Server, attempt: Callable[[OnStep], str]) -> None:
         security = f"security {server.security}"
         self._where = f"{direction} ({server.protocol} {server.host} port {server.port}, {security})"
+        self._unsigned = ", no sign-in" if server.credential.kind == "none" else ""
         self._steps = ["start"]
         self._attempt = attempt
         self._result: tuple[bool, str] | None = None
@@ -70,12 +76,15 @@ class _Try:
         try:
             told = self._attempt(self._steps.append)
         except EmailError as exc:
+            if isinstance(exc, CapabilityError) and len(self._steps) == 1:  # refused before the first step
+                self._result = False, f"{self._where}: well filled in, but {exc.message}"
+                return
             # Not str(exc): the server's text would make the Test button a scanner of internal networks.
             self._result = self._failed(exc.message)
         except Exception as exc:  # noqa: BLE001 - the test must answer, whatever it was
             self._result = self._failed(f"unexpected {type(exc).__name__}")
         else:
-            self._result = True, f"{self._where} OK: {', '.join(self._steps[1:])}{told}"
+            self._result = True, f"{self._where} OK: {', '.join(self._steps[1:])}{self._unsigned}{told}"
 
     def _failed(self, why: str) -> tuple[bool, str]:
         return False, f"{self._where} FAILED at step {self._steps[-1]!r}: {why}"

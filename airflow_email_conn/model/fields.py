@@ -11,23 +11,24 @@ __all__ = ["BY_KEY", "FIELDS", "Field", "Kind"]
 Kind: TypeAlias = Literal["text", "integer", "boolean", "choice", "list", "secret", "pem", "seconds"]
 
 _STANDARD: Final = "Standard"
-_CONNECTION: Final = "Connection"
-_INCOMING: Final = "Incoming server"
-_OUTGOING: Final = "Outgoing server"
-_OAUTH: Final = "OAuth and Microsoft 365"
-_OAUTH_OUT: Final = "OAuth for sending, only if different"
-_ADVANCED: Final = "Advanced"
+# The form hides nothing and opens one section at a time: the titles say which ones can stay closed.
+_INCOMING: Final = "Incoming server (only for POP3, STARTTLS, or a port from a macro)"
+_OUTGOING: Final = "Outgoing server (only to send; Gmail, Microsoft and others are known)"
+_SIGN_IN: Final = "Sign-in (only for Microsoft 365, OAuth, or a secret in a Variable)"
+_OAUTH_OUT: Final = "OAuth for sending (only if it differs)"
+_ADVANCED: Final = "Advanced (time limit, private certificates)"
 
 _CREDENTIALS: Final = (
-    ("secret", "Secret (password)"),
-    ("none", "None"),
-    ("oauth_client_credentials", "OAuth (client credentials)"),
-    ("oauth_device_flow", "OAuth (device flow)"),
+    ("secret", "User and secret (password)"),
+    ("none", "No sign-in"),
+    ("oauth_client_credentials", "OAuth of an application (client credentials)"),
+    ("oauth_device_flow", "OAuth of a person (device flow)"),
 )
 _TLS: Final = ("tls", "TLS from the start")
 _STARTTLS: Final = ("starttls", "STARTTLS")
 _PLAIN: Final = ("none", "None (not encrypted)")
 _IDENTITY_HELP: Final = "Verify certificate and host name. Off: encrypted, but anybody could answer."
+_APP_HELP: Final = "https://learn.microsoft.com/entra/identity-platform/quickstart-register-app"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,9 @@ class Field:
     """One field of the connection.
 
     :param key: Airflow's own column when `extra` is false, else the key in the connection's extra.
-    :param section: the form's section.
+    :param section: the form's section; what stands in parentheses says when it applies.
     :param label: as the form shows it; unique within its section.
-    :param help: what to enter, and when it applies.
+    :param help: what to enter, and when it applies; Markdown, of which the form shows links.
     :param default: what an empty field means; None is "nothing".
     :param choices: value and human label of each choice; the default comes first.
     :param macro: `${NAME}` is expanded in it; of a `pem` field only where it is the path of a file.
@@ -62,7 +63,8 @@ class Field:
     @property
     def title(self) -> str:
         """How an error names the field, so that it is found in the form as well as in JSON."""
-        return f"{self.section}: {self.label} ({self.key})" if self.extra else f"{self.label} ({self.key})"
+        section = self.section.partition(" (")[0]
+        return f"{section}: {self.label} ({self.key})" if self.extra else f"{self.label} ({self.key})"
 
 
 FIELDS: Final[tuple[Field, ...]] = (
@@ -74,86 +76,69 @@ FIELDS: Final[tuple[Field, ...]] = (
         applies="none",
         extra=False,
     ),
-    Field("description", _STANDARD, "Description", "For people.", applies="none", extra=False),
+    Field(
+        "description",
+        _STANDARD,
+        "Description",
+        "For people.",
+        applies="none",
+        extra=False,
+    ),
     Field(
         "login",
         _STANDARD,
         "User (mailbox)",
-        "User of the incoming server, or the Microsoft 365 mailbox.",
+        "User of the incoming server, mostly the mail address, or the Microsoft 365 mailbox.",
         macro=True,
         extra=False,
-        placeholder="reports@example.com",
+        placeholder="reports@example.com; empty for no sign-in",
     ),
     Field(
         "password",
         _STANDARD,
-        "Secret (password or OAuth client secret)",
-        "Empty if an Airflow Variable holds it, a certificate replaces it, or the credential needs none.",
+        "Secret (password)",
+        "Password, app password (Gmail) or OAuth client secret. Empty if a Variable or certificate holds it.",
         kind="secret",
         extra=False,
+        placeholder="password, app password (Gmail), client secret",
     ),
     Field(
         "host",
         _STANDARD,
         "Incoming host",
-        "Name of the IMAP or POP3 server. Empty for Microsoft 365.",
+        "Name of the IMAP or POP3 server. Empty: only to send, or Microsoft 365.",
         macro=True,
         applies="incoming",
         extra=False,
-        placeholder="imap.example.com",
+        placeholder="imap.gmail.com or ${MAIL_HOST}; empty: Microsoft 365, only to send",
     ),
     Field(
         "port",
         _STANDARD,
         "Incoming port (0 = standard)",
-        "IMAP 993 or 143, POP3 995 or 110, by security.",
+        "0: IMAP 993 or 143, POP3 995 or 110, by security. Empty means the same, but Airflow cannot test it.",
         kind="integer",
         default=0,
         applies="incoming",
         extra=False,
-        placeholder="0",
-    ),
-    Field(
-        "connection_type",
-        _CONNECTION,
-        "Type",
-        "Microsoft 365 needs no servers, only user, credential and the section OAuth and Microsoft 365.",
-        kind="choice",
-        default="standard",
-        choices=(("standard", "Standard (IMAP or POP3, SMTP)"), ("microsoft365", "Microsoft 365")),
-    ),
-    Field(
-        "credential",
-        _CONNECTION,
-        "Credential",
-        "For incoming mail and, unless Outgoing server says otherwise, for outgoing. Microsoft 365: OAuth.",
-        kind="choice",
-        default="secret",
-        choices=_CREDENTIALS,
-    ),
-    Field(
-        "credential_variable",
-        _CONNECTION,
-        "Airflow Variable that holds the secret",
-        "Name of the Variable, from any secrets backend. It wins over the field Secret.",
-        macro=True,
-    ),
-    Field(
-        "from_address",
-        _CONNECTION,
-        "From",
-        "Sender of outgoing mail. Empty: the outgoing user, when that is an address.",
-        macro=True,
-        applies="outgoing",
+        placeholder="Enter 0 for the standard port; Airflow cannot test an empty one",
     ),
     Field(
         "incoming_protocol",
         _INCOMING,
         "Protocol",
-        "None switches receiving off, for Microsoft 365 too.",
+        "No incoming mail switches receiving off, for Microsoft 365 too.",
         kind="choice",
         default="imap",
         choices=(("imap", "IMAP"), ("pop3", "POP3"), ("none", "No incoming mail")),
+        applies="incoming",
+    ),
+    Field(
+        "incoming_port",
+        _INCOMING,
+        "Port as macro",
+        "Only to take the port from the environment, as `${IMAP_PORT}`. It overrides Incoming port.",
+        macro=True,
         applies="incoming",
     ),
     Field(
@@ -176,36 +161,10 @@ FIELDS: Final[tuple[Field, ...]] = (
         applies="incoming",
     ),
     Field(
-        "incoming_port",
-        _INCOMING,
-        "Port as macro (overrides)",
-        "Only to take the port from the environment, as ${IMAP_PORT}.",
-        macro=True,
-        applies="incoming",
-    ),
-    Field(
-        "outgoing_protocol",
-        _OUTGOING,
-        "Protocol",
-        "None switches sending off, for Microsoft 365 too.",
-        kind="choice",
-        default="smtp",
-        choices=(("smtp", "SMTP"), ("none", "No outgoing mail")),
-        applies="outgoing",
-    ),
-    Field(
         "outgoing_host",
         _OUTGOING,
         "Host",
-        "Empty for large providers (imap.gmail.com: smtp.gmail.com), or if Incoming host is the SMTP server.",
-        macro=True,
-        applies="outgoing",
-    ),
-    Field(
-        "outgoing_port",
-        _OUTGOING,
-        "Port",
-        "Empty: 587 for STARTTLS, 465 for TLS, 25 without encryption.",
+        "Empty: that of Gmail, Microsoft, GMX ... if Incoming host is theirs; of others: nothing is sent.",
         macro=True,
         applies="outgoing",
     ),
@@ -213,26 +172,33 @@ FIELDS: Final[tuple[Field, ...]] = (
         "outgoing_security",
         _OUTGOING,
         "Security",
-        "Most servers: STARTTLS, which never falls back to clear text.",
+        "STARTTLS (port 587) never falls back to clear text. TLS: port 465. None: port 25, for relays only.",
         kind="choice",
         default="starttls",
         choices=(_STARTTLS, _TLS, _PLAIN),
         applies="outgoing",
     ),
     Field(
-        "outgoing_check_server_identity",
+        "from_address",
         _OUTGOING,
-        "Check server identity",
-        _IDENTITY_HELP,
-        kind="boolean",
-        default=True,
+        "From",
+        "Sender of outgoing mail, as `Name <a@example.com>`. Empty: the user, when that is an address.",
+        macro=True,
+        applies="outgoing",
+    ),
+    Field(
+        "outgoing_port",
+        _OUTGOING,
+        "Port",
+        "Empty: the standard port of the security above.",
+        macro=True,
         applies="outgoing",
     ),
     Field(
         "outgoing_credential",
         _OUTGOING,
         "Credential",
-        "Same: user and secret of above. Anything else: the fields below.",
+        "Same: without User and Secret, a connection that only sends does not sign in. Others: fields below.",
         kind="choice",
         default="same",
         choices=(("same", "Same as for incoming mail"), *_CREDENTIALS),
@@ -263,49 +229,93 @@ FIELDS: Final[tuple[Field, ...]] = (
         applies="outgoing",
     ),
     Field(
-        "authority",
-        _OAUTH,
-        "Authority",
-        "Microsoft: the tenant (contoso.onmicrosoft.com or its id). Others: the issuer's https address.",
+        "outgoing_check_server_identity",
+        _OUTGOING,
+        "Check server identity",
+        _IDENTITY_HELP,
+        kind="boolean",
+        default=True,
+        applies="outgoing",
+    ),
+    Field(
+        "outgoing_protocol",
+        _OUTGOING,
+        "Protocol",
+        "No outgoing mail switches sending off, for Microsoft 365 too.",
+        kind="choice",
+        default="smtp",
+        choices=(("smtp", "SMTP"), ("none", "No outgoing mail")),
+        applies="outgoing",
+    ),
+    Field(
+        "connection_type",
+        _SIGN_IN,
+        "Type",
+        "Microsoft 365 needs no servers: only User, OAuth, Client ID and, for an application, Secret.",
+        kind="choice",
+        default="standard",
+        choices=(("standard", "Standard (IMAP or POP3, SMTP)"), ("microsoft365", "Microsoft 365")),
+    ),
+    Field(
+        "credential",
+        _SIGN_IN,
+        "Credential",
+        "Microsoft 365 and Exchange Online take OAuth only. Outgoing mail uses it too, unless set there.",
+        kind="choice",
+        default="secret",
+        choices=_CREDENTIALS,
+    ),
+    Field(
+        "client_id",
+        _SIGN_IN,
+        "Client ID",
+        f"Only for OAuth: the id of the application, [registered]({_APP_HELP}) with the authority.",
         macro=True,
         applies="oauth",
     ),
     Field(
-        "client_id",
-        _OAUTH,
-        "Client ID",
-        "Of the application registered with the authority.",
+        "authority",
+        _SIGN_IN,
+        "Authority",
+        "Only for OAuth: issuer's https address, or Microsoft tenant. Empty: Microsoft, by User's domain.",
         macro=True,
         applies="oauth",
     ),
     Field(
         "scopes",
-        _OAUTH,
+        _SIGN_IN,
         "Scopes",
-        "One per line. Empty: what the server and the credential usually need.",
+        "Only for OAuth, one per line. Empty: what the server and the credential usually need.",
         kind="list",
         macro=True,
         applies="oauth",
     ),
     Field(
         "client_certificate_private_key",
-        _OAUTH,
+        _SIGN_IN,
         "Client certificate (PEM: private key and certificate)",
-        "Instead of a client secret.",
+        "Only for OAuth of an application: instead of a client secret.",
         kind="pem",
         applies="oauth",
     ),
     Field(
         "client_certificate_password",
-        _OAUTH,
+        _SIGN_IN,
         "Client certificate: password",
         "Only if its private key is encrypted.",
         kind="secret",
         applies="oauth",
     ),
     Field(
+        "credential_variable",
+        _SIGN_IN,
+        "Airflow Variable that holds the secret",
+        "Name of the Variable, from any secrets backend. It wins over the field Secret.",
+        macro=True,
+    ),
+    Field(
         "graph_url",
-        _OAUTH,
+        _SIGN_IN,
         "Microsoft Graph",
         "Microsoft 365 only: another service root for national clouds.",
         default="https://graph.microsoft.com",
@@ -337,7 +347,14 @@ FIELDS: Final[tuple[Field, ...]] = (
         macro=True,
         applies="outgoing",
     ),
-    Field("timeout", _ADVANCED, "Timeout (seconds)", "For each step: 1 to 3600.", kind="seconds", default=30),
+    Field(
+        "timeout",
+        _ADVANCED,
+        "Timeout (seconds)",
+        "For each step: 1 to 3600.",
+        kind="seconds",
+        default=30,
+    ),
     Field(
         "ca_certificates",
         _ADVANCED,

@@ -139,9 +139,9 @@ class HostReader(FieldReader):
         """An https address, its host and its port."""
         return self._url(key, self.text(key))
 
-    def authority(self, key: str) -> str:
-        """The issuer's https address; a bare tenant means Microsoft's."""
-        text = self.text(key)
+    def authority(self, key: str, tenant: str = "") -> str:
+        """The issuer's https address; a bare tenant means Microsoft's, an empty field that of `tenant`."""
+        text = self.text(key) or (tenant if _TENANT.fullmatch(tenant) else "")
         if not text:
             self.missing(key, "enter the tenant, or the issuer's https address")
         return self._url(key, _MICROSOFT + text.lower() if _TENANT.fullmatch(text) else text)[0]

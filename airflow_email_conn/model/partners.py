@@ -1,10 +1,10 @@
-"""The outgoing servers that belong to well-known incoming ones."""
+"""What well-known providers imply: the outgoing server of an incoming one, the tenant of a mailbox."""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["outgoing_partner"]
+__all__ = ["microsoft_tenant", "outgoing_partner"]
 
 # Providers that take mail on port 587 with STARTTLS, the standard of an outgoing server here. Those that
 # want another port are left out on purpose: their users must enter host and port anyway.
@@ -40,7 +40,21 @@ _PARTNERS: Final = {
     "ssl0.ovh.net": "ssl0.ovh.net",
 }
 
+# Only Microsoft's public cloud: national ones have other authorities.
+_MICROSOFT: Final = frozenset({"outlook.office365.com", "smtp.office365.com", "graph.microsoft.com"})
+# Personal mailboxes belong to no tenant of that name.
+_PERSONAL: Final = frozenset({"outlook.com", "hotmail.com", "live.com", "msn.com"})
+
 
 def outgoing_partner(host: str) -> str:
     """The SMTP server that belongs to an incoming host; empty when it is not known."""
     return _PARTNERS.get(host, "")
+
+
+def microsoft_tenant(host: str, user: str) -> str:
+    """The tenant of a mailbox at Microsoft; empty when the host is another or the user's domain tells none.
+
+    A tenant answers to each of its domains (Microsoft identity platform, "tenant" of an authority).
+    """
+    _, at, domain = user.lower().rpartition("@")
+    return domain if at and host in _MICROSOFT and domain not in _PERSONAL else ""

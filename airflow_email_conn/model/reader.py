@@ -66,6 +66,17 @@ class FieldReader:
         filled = self._raw(key) is not None and (BY_KEY[key].kind != "text" or bool(self.text(key)))
         return filled or key in self._failed
 
+    def changed(self, key: str) -> bool:
+        """Whether the field says anything else than an empty one does; the form saves defaults too."""
+        field = BY_KEY[key]
+        if field.kind == "choice":
+            return self.choice(key) != field.default or self.failed(key)
+        if field.kind == "boolean":
+            return self.boolean(key) != field.default or self.failed(key)
+        if field.kind == "integer":
+            return self.port(key) != field.default or self.failed(key)
+        return self.has(key)
+
     def text(self, key: str) -> str:
         """One line of text without outer spaces, macros expanded."""
         return "" if key in self._failed else self._expanded(key, self._string(key))

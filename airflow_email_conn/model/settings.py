@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_email_conn.errors import SettingsError
-from airflow_email_conn.model.fields import BY_KEY
+from airflow_email_conn.model.credentials import credentials
+from airflow_email_conn.model.fields import BY_KEY, FIELDS
 from airflow_email_conn.model.hosts import HostReader
 from airflow_email_conn.model.partners import outgoing_partner
-from airflow_email_conn.model.server import Credential, OAuth, Server
+from airflow_email_conn.model.server import Credential, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,13 +71,8 @@ class EmailSettings:
         connection_type = read.choice("connection_type")
         if read.failed("connection_type"):  # nothing else can be judged then
             raise SettingsError(read.problems)
-        receives = read.choice("incoming_protocol") != "none"
-        sends = read.choice("outgoing_protocol") != "none"
-        if not receives and not sends:
-            read.problem(
-                "incoming_protocol", "incoming and outgoing mail are both off; switch one of them on"
-            )
-        main, out = _credentials(read, receives=receives, sends=sends)
+        receives, sends = _directions(read)
+        main, out = credentials(read, receives=receives, sends=sends)
         settings = cls(
             connection_type=connection_type,
             incoming=_incoming(read, main) if receives else None,
@@ -110,13 +106,34 @@ def _unknown_keys(values: Mapping[str, Any]) -> list[str]:
 # ------------------------------------------------------------------ servers
 
 
+def _directions(read: HostReader) -> tuple[bool, bool]:
+    """Whether mail is received and sent: off by the protocol, or when nothing of it is filled in."""
+    receives = read.choice("incoming_protocol") != "none"
+    sends = read.choice("outgoing_protocol") != "none"
+    if not receives and not sends:
+        read.problem("incoming_protocol", "incoming and outgoing mail are both off; switch one of them on")
+    if read.choice("connection_type") == "microsoft365" or not receives or not sends:
+        return receives, sends
+    if read.has("outgoing_host"):
+        return read.has("host") or _begun(read, "incoming"), sends
+    known = not read.has("host") or outgoing_partner(read.host("host", ""))
+    return receives, bool(known) or _begun(read, "outgoing")
+
+
+def _begun(read: HostReader, direction: str) -> bool:
+    """Whether a field of that direction is filled in, so that its host was forgotten rather than left out."""
+    return any(read.changed(field.key) for field in FIELDS if field.applies == direction)
+
+
 def _incoming(read: HostReader, credential: Credential) -> Server:
     """The server to read from."""
     if read.choice("connection_type") == "microsoft365":
         return _graph(read, credential)
     server = _standard(read, "incoming", credential)
-    port = read.port("incoming_port") or read.port("port") or server.port
-    return replace(server, host=read.host("host", "enter the name of the IMAP or POP3 server"), port=port)
+    host = read.host(
+        "host", "enter the name of the IMAP or POP3 server; only to send: Host of the section Outgoing server"
+    )
+    return replace(server, host=host, port=_port(read, server, "incoming", "incoming_port", "port"))
 
 
 def _outgoing(read: HostReader, credential: Credential, *, receives: bool) -> Server:
@@ -124,7 +141,7 @@ def _outgoing(read: HostReader, credential: Credential, *, receives: bool) -> Se
     if read.choice("connection_type") == "microsoft365":
         return _graph(read, credential)
     server = _standard(read, "outgoing", credential)
-    port = read.port("outgoing_port") or server.port
+    port = _port(read, server, "outgoing", "outgoing_port")
     if read.has("outgoing_host"):
         return replace(server, host=read.host("outgoing_host", "enter the SMTP server"), port=port)
     host = read.host("host", "enter the SMTP server, or fill in Host of the section Outgoing server")
@@ -132,10 +149,27 @@ def _outgoing(read: HostReader, credential: Credential, *, receives: bool) -> Se
         return replace(server, host=read.allowed("outgoing_host", partner), port=port)
     if receives and host:
         read.problem(
-            "outgoing_host", "is empty, and the incoming host has no known partner; enter the SMTP server"
+            "outgoing_host",
+            "is empty, and the incoming host has no known partner;"
+            " enter the SMTP server, or empty the other fields of this section",
         )
     # Host and port now stand for the only server there is: its port must not be lost silently.
-    return replace(server, host=host, port=read.port("outgoing_port") or read.port("port") or port)
+    return replace(server, host=host, port=_port(read, server, "outgoing", "outgoing_port", "port"))
+
+
+def _port(read: HostReader, server: Server, direction: str, *keys: str) -> int:
+    """The first port that is filled in, else the standard one; that of another security is wrong."""
+    port = next(filter(None, map(read.port, keys)), server.port)
+    standard = _PORTS[server.protocol]
+    if port == standard["tls"] and server.security != "tls":
+        read.problem(
+            f"{direction}_security", "the port is that of TLS from the start; choose TLS, or empty the port"
+        )
+    elif port == standard["starttls"] and server.security == "tls":
+        read.problem(
+            f"{direction}_security", "the port is that of STARTTLS; choose STARTTLS, or empty the port"
+        )
+    return port
 
 
 def _standard(read: HostReader, direction: str, credential: Credential) -> Server:
@@ -188,132 +222,3 @@ def _from_address(read: HostReader) -> str:
         return given
     user = read.text("outgoing_user") or read.text("login")
     return user if _is_address(user) else ""
-
-
-# -------------------------------------------------------------- credentials
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """The fields of one credential."""
-
-    kind: str
-    user: str
-    secret: str
-    variable: str
-    authority: str
-    client_id: str
-    scopes: str
-
-
-_MAIN: Final = _Keys(
-    "credential", "login", "password", "credential_variable", "authority", "client_id", "scopes"
-)
-_OUT: Final = _Keys(
-    "outgoing_credential",
-    "outgoing_user",
-    "outgoing_secret",
-    "outgoing_credential_variable",
-    "outgoing_authority",
-    "outgoing_client_id",
-    "outgoing_scopes",
-)
-
-
-_CERTIFICATE: Final = "client_certificate_private_key"
-
-
-def _credentials(read: HostReader, *, receives: bool, sends: bool) -> tuple[Credential, Credential]:
-    """The credentials of both directions; one that is not needed is not read."""
-    same = sends and read.choice("outgoing_credential") == "same"
-    main = _credential(read, _MAIN) if receives or same else Credential()
-    out = _credential(read, _OUT, main if same else None) if sends else Credential()
-    return main, out
-
-
-def _credential(read: HostReader, keys: _Keys, main: Credential | None = None) -> Credential:
-    """A credential; what it lacks comes from `main` where that is given."""
-    kind = main.kind if main else read.choice(keys.kind)
-    if read.choice("connection_type") == "microsoft365" and kind in {"none", "secret"}:
-        read.problem(
-            keys.kind if not main else _MAIN.kind, "Microsoft 365 signs in with OAuth; choose one of the two"
-        )
-        return Credential(kind)
-    if kind == "none" or read.failed(keys.kind):
-        return Credential()
-    user = read.text(keys.user) or (main.user if main else "")
-    if not user and not main:
-        same = "" if keys is _MAIN else ", or choose the credential: same"
-        read.missing(keys.user, f"enter the user, mostly the mail address{same}")
-    if kind == "secret":
-        secret = _secret(read, keys) or (main.secret if main else "")
-        if not secret and not main:
-            read.missing(
-                keys.secret, "enter it, or the name of an Airflow Variable that holds it", keys.variable
-            )
-        return Credential(kind, user, secret)
-    if kind == "oauth_device_flow":
-        return Credential(kind, user, "", _oauth(read, keys))
-    return _client_credential(read, keys, user, main)
-
-
-def _secret(read: HostReader, keys: _Keys) -> str:
-    """The secret: the Variable's value when one is named, else the field's."""
-    return read.variable(keys.variable) if read.has(keys.variable) else read.secret(keys.secret)
-
-
-def _client_credential(read: HostReader, keys: _Keys, user: str, main: Credential | None) -> Credential:
-    """OAuth with a client secret or a certificate."""
-    oauth = _oauth(read, keys)
-    secret = _secret(read, keys)
-    # A client secret goes to its own client and authority only; a certificate never leaves this process.
-    same = main is not None and main.oauth is not None and _client(main.oauth) == _client(oauth)
-    if main and same and not secret:
-        secret = main.secret
-    certified = read.has(_CERTIFICATE)
-    if certified and secret and keys is _MAIN:
-        read.problem(_CERTIFICATE, "there is a client secret or its Variable too; remove one of the two")
-    elif certified and not secret:
-        certificate, password = _certificate(read)
-        oauth = replace(oauth, certificate=certificate, certificate_password=password)
-    elif not secret and not same:
-        others = (keys.variable, keys.authority, keys.client_id)
-        read.missing(keys.secret, "enter the OAuth client secret, or a client certificate", *others)
-    return Credential("oauth_client_credentials", user, secret, oauth)
-
-
-def _client(oauth: OAuth) -> tuple[str, str]:
-    """Whom a client secret belongs to."""
-    return oauth.authority, oauth.client_id
-
-
-def _certificate(read: HostReader) -> tuple[str, str]:
-    """The client certificate and the password of its private key."""
-    pem, password = read.pem(_CERTIFICATE), read.secret("client_certificate_password")
-    if pem and not re.search(r"^-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----$", pem, re.MULTILINE):
-        read.problem(
-            _CERTIFICATE,
-            "holds no private key; paste lines from -----BEGIN PRIVATE KEY----- on, with line breaks",
-        )
-    elif pem and not re.search(r"^-----BEGIN CERTIFICATE-----$", pem, re.MULTILINE):
-        read.problem(
-            _CERTIFICATE,
-            "holds no certificate; paste it below the private key, from -----BEGIN CERTIFICATE----- on",
-        )
-    elif "ENCRYPTED" in pem and not password:
-        read.missing("client_certificate_password", "enter it: the private key is encrypted")
-    return pem, password
-
-
-def _oauth(read: HostReader, keys: _Keys) -> OAuth:
-    """The OAuth client; a field that is empty for sending takes the main one."""
-    own = read.has(keys.authority)
-    authority = read.authority(keys.authority if own else _MAIN.authority)
-    client_id = read.text(keys.client_id) or read.text(_MAIN.client_id)
-    if not client_id:
-        read.missing(
-            _MAIN.client_id, "enter the id of the application registered with the authority", keys.client_id
-        )
-    # Scopes mean something to their authority only.
-    scopes = read.words(keys.scopes) or (() if own else read.words(_MAIN.scopes))
-    return OAuth(authority, client_id, scopes)

@@ -199,6 +199,23 @@ def test_secrets_are_masked() -> None:
             assert encoded not in shown
 
 
+def test_private_key_is_masked_line_by_line() -> None:
+    """Logs show it with other line ends than the form had, or as the repr of a text."""
+    lines = ("TUlJRXZRSUJBREFOQmdrcWhr", "  aUc5dzBCQVFFRkFBU0NCS2N3")
+    key = ("-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----")
+    certificate = ("-----BEGIN CERTIFICATE-----", "TUlJQw==", "-----END CERTIFICATE-----")
+    pem = "\r\n".join((*key, *certificate))
+    changes = {"outgoing_secret": None, "client_certificate_private_key": pem}
+    settings = settings_of(stored(extra=json.dumps(EXTRA | changes)))
+    assert settings.outgoing
+    assert settings.outgoing.credential.oauth
+    held = settings.outgoing.credential.oauth.certificate
+    for masker in (core_masker, sdk_masker):
+        for shown in (held, repr(held), held.replace("\n", " ")):
+            redacted = str(masker.redact(f"a {shown} b"))
+            assert not any(line.strip() in redacted for line in lines)
+
+
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.key)
 def test_airflow_hides_secrets_by_their_keys(field: Any) -> None:
     """Airflow's UI and API hide by key: every secret, and nothing else."""

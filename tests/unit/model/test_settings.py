@@ -141,6 +141,56 @@ def test_outgoing_host(values: dict[str, Any], host: str, port: int) -> None:
     assert (server.host, server.port) == (host, port)
 
 
+def test_a_host_that_is_left_out_switches_its_direction_off() -> None:
+    """Unless another field of that direction is filled in; defaults that the form saves are not."""
+    defaults = {field.key: field.default for field in FIELDS if field.applies != "none"}
+    for saved in ({}, defaults):
+        assert parse(saved | MAILBOX | {"outgoing_host": None}).outgoing is None
+        sending = parse(saved | MAILBOX | {"host": None})
+        assert (sending.incoming, sending.from_address) == (None, "a@example.com")
+        assert sending.outgoing == parse(MAILBOX).outgoing
+    assert parse(MAILBOX | {"outgoing_host": None, "host": "imap.gmail.com"}).outgoing
+
+
+def test_relay_without_sign_in() -> None:
+    """Only to send, with neither user nor secret: nobody signs in."""
+    relay = {"outgoing_host": "relay.example.com", "outgoing_security": "none"}
+    settings = parse(relay | {"from_address": "a@example.com"})
+    assert settings.outgoing == Server("smtp", "relay.example.com", 25, "none")
+    assert parse({"host": "relay.example.com", "incoming_protocol": "none"}).outgoing == Server(
+        "smtp", "relay.example.com", 587, "starttls"
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        GRAPH,
+        DEVICE | {"connection_type": "microsoft365"},
+        OAUTH | {"host": "Outlook.Office365.com.", "outgoing_host": None},
+        OAUTH | {"host": "outlook.office365.com", "outgoing_host": "relay.example.com"},
+        OAUTH | {"host": None, "outgoing_host": "smtp.office365.com"},
+    ],
+)
+def test_tenant_of_the_user(values: dict[str, Any]) -> None:
+    """At Microsoft an empty authority is the tenant of the user's domain, in both directions."""
+    for server in (
+        parse(values | {"authority": None, "login": "a@Contoso.com"}).incoming,
+        parse(values | {"authority": None, "login": "a@Contoso.com"}).outgoing,
+    ):
+        if server:
+            assert server.credential.oauth
+            assert server.credential.oauth.authority == "https://login.microsoftonline.com/contoso.com"
+
+
+def test_tenant_for_sending_only() -> None:
+    """OAuth at Microsoft only to send, with a password elsewhere to read."""
+    values = {"outgoing_host": "smtp.office365.com", "outgoing_credential": "oauth_client_credentials"}
+    values |= {"outgoing_user": "a@contoso.com", "outgoing_secret": "s", "client_id": "app"}
+    oauth = outgoing(MAILBOX | values).credential.oauth
+    assert oauth == OAuth("https://login.microsoftonline.com/contoso.com", "app")
+
+
 @pytest.mark.parametrize(
     ("text", "host"),
     [

@@ -23,6 +23,7 @@ OAUTH |= {"credential": "oauth_client_credentials", "authority": "contoso.com", 
 OAUTH |= {"password": "client-secret"}
 GRAPH = OAUTH | {"host": None, "outgoing_host": None, "connection_type": "microsoft365"}
 DEVICE = OAUTH | {"credential": "oauth_device_flow", "password": None}
+RELAY = {"outgoing_host": "relay.example.com", "outgoing_security": "none", "from_address": "a@example.com"}
 
 
 def parse(values: dict[str, Any], **more: Any) -> EmailSettings:
@@ -47,7 +48,10 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (MAILBOX | {"incoming_port": "${SHOUT}"}, "incoming_port", "1 to 65535"),
     (MAILBOX | {"outgoing_port": "5_87"}, "outgoing_port", "1 to 65535"),
     (MAILBOX | {"outgoing_port": 587.0}, "outgoing_port", "1 to 65535"),
-    (MAILBOX | {"host": ""}, "host", "enter the name"),
+    (MAILBOX | {"host": "", "outgoing_host": ""}, "host", "enter the name"),
+    (MAILBOX | {"host": "", "port": 25}, "host", "only to send"),
+    (MAILBOX | {"host": "", "incoming_port": "${PORT}"}, "host", "only to send"),
+    (MAILBOX | {"host": "", "incoming_protocol": "pop3"}, "host", "only to send"),
     (MAILBOX | {"host": "imaps://mx.example.com"}, "host", "without imaps://"),
     (MAILBOX | {"host": "Zq7://mx.example.com"}, "host", "without what stands before it"),
     (MAILBOX | {"host": "mx.example.com:993"}, "host", "port in its own field"),
@@ -63,7 +67,19 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (MAILBOX | {"host": "${NOPE}"}, "host", "${NOPE:-default}"),
     (MAILBOX | {"host": "a\0b"}, "host", "remove it"),
     (MAILBOX | {"host": "${SHOUT}"}, "host", "one host name"),
-    (MAILBOX | {"outgoing_host": ""}, "outgoing_host", "enter the SMTP server"),
+    (MAILBOX | {"outgoing_host": "", "outgoing_user": "b"}, "outgoing_host", "enter the SMTP server"),
+    (MAILBOX | {"outgoing_host": "", "outgoing_security": "tls"}, "outgoing_host", "empty the other"),
+    (MAILBOX | {"outgoing_host": "", "from_address": "b@c.de"}, "outgoing_host", "empty the other"),
+    (MAILBOX | {"outgoing_port": 465}, "outgoing_security", "choose TLS"),
+    (MAILBOX | {"outgoing_port": "587", "outgoing_security": "tls"}, "outgoing_security", "choose STARTTLS"),
+    (MAILBOX | {"incoming_port": 993, "incoming_security": "none"}, "incoming_security", "choose TLS"),
+    (MAILBOX | {"port": 110, "incoming_protocol": "pop3"}, "incoming_security", "choose STARTTLS"),
+    (RELAY | {"login": "a"}, "password", "enter it"),
+    (RELAY | {"password": "pass-word"}, "login", "enter the user"),
+    (RELAY | {"credential_variable": "mail_secret"}, "login", "enter the user"),
+    (RELAY | {"client_id": "app"}, "credential", "choose OAuth"),
+    (MAILBOX | {"client_id": "app"}, "credential", "choose OAuth"),
+    (MAILBOX | {"outgoing_client_id": "app"}, "credential", "choose OAuth"),
     (MAILBOX | {"login": "a\r\nb"}, "login", "remove it"),
     (MAILBOX | {"login": None}, "login", "enter the user"),
     (MAILBOX | {"login": "a" * 10_001}, "login", "shorten"),
@@ -145,6 +161,10 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "encrypted",
     ),
     (DEVICE | {"authority": None}, "authority", "tenant"),
+    (GRAPH | {"authority": None, "login": "robot"}, "authority", "tenant"),
+    (GRAPH | {"authority": None, "login": "a@outlook.com"}, "authority", "tenant"),
+    (GRAPH | {"authority": None, "login": "a@b_c"}, "authority", "tenant"),
+    (GRAPH | {"authority": None, "graph_url": "https://graph.microsoft.us"}, "authority", "tenant"),
     (GRAPH | {"credential": "secret"}, "credential", "OAuth"),
     (GRAPH | {"credential": None}, "credential", "OAuth"),
     (GRAPH | {"credential": "none"}, "credential", "OAuth"),

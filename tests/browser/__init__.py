@@ -1,0 +1,1 @@
+"""The connection's form in a real browser, on a real Airflow."""
