@@ -17,13 +17,15 @@ from airflow_email_conn.model.fields import BY_KEY, FIELDS
 from airflow_email_conn.model.settings import EmailSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 __all__ = ["ConnectionLike", "settings_of"]
 
 _STANDARD: Final = tuple(field.key for field in FIELDS if not field.extra and field.applies != "none")
 _SECRETS: Final = tuple(field.key for field in FIELDS if field.kind == "secret" or "private_key" in field.key)
+# The body of a private key: 400 lines, where RSA of 16384 bits takes 200.
+_KEY: Final = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----(.{0,26000}?)-----END ", re.DOTALL)
 _NESTED: Final = "__extra__"  # where Airflow's URIs keep an extra that is more than flat text
 
 
@@ -135,7 +137,7 @@ def _mask_sign_in(settings: EmailSettings) -> None:
 
 def _mask(secrets: Iterable[str]) -> None:
     """Register secrets and their base64 forms with the maskers of Airflow."""
-    plain = list(secrets)
+    plain = [part for secret in secrets for part in (secret, *_key_lines(secret))]
     masked: list[Any] = [
         *plain,
         *(base64.b64encode(s.encode(errors="replace")).decode() for s in plain),
@@ -147,3 +149,9 @@ def _mask(secrets: Iterable[str]) -> None:
     core = sys.modules.get("airflow._shared.secrets_masker")
     if core is not None:
         core.mask_secret(masked)
+
+
+def _key_lines(secret: str) -> Iterator[str]:
+    """The lines of a private key: logs show them with other line ends than the form, or as a repr."""
+    for body in _KEY.findall(secret):
+        yield from (line for line in body.split() if len(line) >= 16)

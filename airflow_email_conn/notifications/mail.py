@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
+from airflow.sdk._shared.secrets_masker import redact
 
 from airflow_email_conn.aio import in_thread
 from airflow_email_conn.arguments.content import CONTENT, draft_of, template_of
@@ -167,7 +168,8 @@ def send_email(  # noqa: PLR0917 - Airflow's signature
     """Send a mail of Airflow's own: name this function in `[email] email_backend`.
 
     Then failure and retry mails (`email=` of a task) and `airflow.utils.email.send_email` go out by a
-    connection of type `email`. A server that is busy is tried again for some 20 seconds.
+    connection of type `email`. Secrets that Airflow masks in its logs are masked in the mail too: exceptions
+    hold them. A server that is busy is tried again for some 20 seconds.
 
     :param to: addresses, as a list or in one string with commas or semicolons; so are cc and bcc.
     :param files: paths; one that the HTML shows (`cid:name`) becomes a picture in it.
@@ -180,7 +182,7 @@ def send_email(  # noqa: PLR0917 - Airflow's signature
     draft = official_draft(
         to=to,
         subject=clean(_TASK_INSTANCE.sub(r"\g<dag>.\g<task>, run \g<run>, try \g<number>", subject or "")),
-        html_content=html_content,
+        html_content=str(redact(html_content or "")),
         files=files,
         cc=cc,
         bcc=bcc,

@@ -42,9 +42,11 @@ def login(user: str, secret: str) -> tuple[bytes, bytes]:
     return _octets("user", user), _octets("secret", secret)
 
 
-def hidden_forms(secret: bytes) -> tuple[str, str]:
-    """A secret as text and in base64: the forms in which a server could echo it."""
-    return secret.decode("utf-8", "replace"), b64encode(secret).decode("ascii")
+def hidden_forms(secret: bytes) -> tuple[str, str, str]:
+    """A secret as text, as IMAP's LOGIN quotes it (RFC 9051 4.3) and in base64: as a server could echo it."""
+    text = secret.decode("utf-8", "replace")
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return text, quoted, b64encode(secret).decode("ascii")
 
 
 def _octets(field: str, value: str) -> bytes:

@@ -28,6 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/airflow/" in str(item.path):
             item.add_marker(pytest.mark.filterwarnings("default"))
+        if "stage" in getattr(item, "fixturenames", ()):
+            # The first one starts a whole Airflow, and waits for all that it is to do.
+            item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(scope="session")

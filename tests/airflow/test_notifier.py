@@ -383,6 +383,13 @@ def test_every_argument_of_the_signature(vendor: Callable[[], Mail], tmp_path: P
     assert mail.header("Bcc") is None
 
 
+def test_secrets_in_airflows_own_mail_are_masked(vendor: Callable[[], Mail]) -> None:
+    """Its exceptions hold them, as the logs' do."""
+    send_email(ROBOT, "s", "h")  # reads the connection
+    send_email(VENDOR, "s", "<p>login with robot-pw failed</p>")
+    assert (vendor().html or "").strip() == "<p>login with *** failed</p>"
+
+
 def test_dry_run_checks_and_sends_nothing(
     mailboxes: Callable[[str], Mailbox], connect: Callable[..., None]
 ) -> None:
