@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_email_conn.backends.imap.mailbox import ImapMailbox
+from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.model.server import Credential, Server
 from tests.airflow.stage import Stage, running_stage
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_email_conn.backends.base import Mailbox
+    from airflow_email_conn.model.message import Mail
     from tests.servers.embedded import EmbeddedServers
 
 ROBOT = "robot@example.test"
@@ -94,3 +96,15 @@ def mailboxes(embedded: EmbeddedServers) -> Iterator[Callable[[str], Mailbox]]:
     yield open_one
     for mailbox in opened:
         mailbox.close()
+
+
+@pytest.fixture
+def vendor(connect: Callable[..., None], mailboxes: Callable[[str], Mailbox]) -> Callable[[], Mail]:
+    """The only mail that the vendor has received."""
+    mailbox = mailboxes(VENDOR)
+
+    def only() -> Mail:
+        (summary,) = mailbox.search(MailQuery())
+        return mailbox.fetch(summary.ref)
+
+    return only

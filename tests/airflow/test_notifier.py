@@ -13,15 +13,14 @@ from airflow.triggers.callback import CallbackTrigger
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_email_conn.errors import DeadlineError, DraftError, SettingsError, UnavailableError
+from airflow_email_conn.errors import DeadlineError, UnavailableError
 from airflow_email_conn.hooks import delivery
 from airflow_email_conn.model.draft import Draft
 from airflow_email_conn.model.query import MailQuery
-from airflow_email_conn.notifications.mail import EmailNotifier, send_email
+from airflow_email_conn.notifications.mail import EmailNotifier
 from airflow_email_conn.notifications.notice import notice_of
 from airflow_email_conn.notifications.occasion import Occasion
 from airflow_email_conn.wire.compose.message import check
-from airflow_email_conn.wire.mime import parse
 from tests.airflow.conftest import ROBOT, VENDOR
 from tests.servers.scripted import Conversation, ScriptedServer
 
@@ -41,18 +40,6 @@ DEADLINE = {
     },
     "deadline": {"id": "1", "deadline_time": "2026-01-01T01:00:00+00:00"},
 }
-
-
-@pytest.fixture
-def vendor(connect: Callable[..., None], mailboxes: Callable[[str], Mailbox]) -> Callable[[], Mail]:
-    """The only mail that the vendor has received."""
-    mailbox = mailboxes(VENDOR)
-
-    def only() -> Mail:
-        (summary,) = mailbox.search(MailQuery())
-        return mailbox.fetch(summary.ref)
-
-    return only
 
 
 def failed(**changes: Any) -> dict[str, Any]:
@@ -323,95 +310,3 @@ def test_a_server_that_stays_busy_is_given_up(
         with pytest.raises(UnavailableError):
             EmailNotifier(VENDOR)(failed())
     assert 1 < len(server.conversations) <= 4
-
-
-# ------------------------------------------------------------ [email] email_backend
-
-
-@pytest.mark.parametrize(
-    ("from_email", "from_address", "expected"),
-    [
-        ("airflow@airflow", None, ROBOT),
-        (None, None, ROBOT),
-        ("", None, ROBOT),
-        ("airflow@airflow", "Data <data@example.test>", "data@example.test"),
-        ("alerts@example.test", "Data <data@example.test>", "alerts@example.test"),
-    ],
-)
-def test_sender(
-    vendor: Callable[[], Mail],
-    connect: Callable[..., None],
-    from_email: str | None,
-    from_address: str | None,
-    expected: str,
-) -> None:
-    """What was asked for, else the connection's; Airflow's default asks for nothing."""
-    connect({"from_address": from_address})
-    send_email(VENDOR, "s", "<p>h</p>", from_email=from_email)
-    sender = vendor().sender
-    assert sender
-    assert sender.email == expected
-
-
-def test_every_argument_of_the_signature(vendor: Callable[[], Mail], tmp_path: Path) -> None:
-    """As `airflow.utils.email.send_email` hands them on."""
-    (tmp_path / "a.csv").write_text("1;2\n", encoding="utf-8")
-    (tmp_path / "plot.png").write_bytes(b"PNG")
-    send_email(
-        f"{VENDOR}; jürgen@example.test",
-        "A subject\nof two lines",
-        "<p>h</p><img src='cid:plot.png'>",
-        files=[str(tmp_path / "a.csv"), str(tmp_path / "plot.png")],
-        dryrun=False,
-        cc="accounting@example.test",
-        bcc=[ROBOT],
-        mime_subtype="related",
-        mime_charset="latin-1",
-        conn_id="email_default",
-        from_email="airflow@airflow",
-        custom_headers={"X-A": 1, "Reply-To": "desk@example.test", "In-Reply-To": "<a@b>"},
-        something="else",
-    )
-    mail = vendor()
-    assert mail.subject == "A subject of two lines"
-    assert {(a.name, a.inline) for a in mail.attachments} == {("a.csv", False), ("plot.png", True)}
-    assert [a.email for a in mail.to] == [VENDOR, "jürgen@example.test"]
-    assert [a.email for a in mail.cc] == ["accounting@example.test"]
-    assert [a.email for a in mail.reply_to] == ["desk@example.test"]
-    assert mail.in_reply_to == ("<a@b>",)
-    assert mail.header("X-A") == "1"
-    assert mail.header("Bcc") is None
-
-
-def test_secrets_in_airflows_own_mail_are_masked(vendor: Callable[[], Mail]) -> None:
-    """Its exceptions hold them, as the logs' do."""
-    send_email(ROBOT, "s", "h")  # reads the connection
-    send_email(VENDOR, "s", "<p>login with robot-pw failed</p>")
-    assert (vendor().html or "").strip() == "<p>login with *** failed</p>"
-
-
-def test_dry_run_checks_and_sends_nothing(
-    mailboxes: Callable[[str], Mailbox], connect: Callable[..., None]
-) -> None:
-    """What is wrong is found all the same."""
-    send_email(VENDOR, "s", "<p>h</p>", dryrun=True)
-    assert not list(mailboxes(VENDOR).search(MailQuery()))
-    with pytest.raises(DraftError, match="to"):
-        send_email("nobody", "s", "<p>h</p>", dryrun=True)
-
-
-def test_airflow_calls_it(vendor: Callable[[], Mail], monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the configuration's name of it."""
-    from airflow.utils.email import send_email as of_airflow  # noqa: PLC0415 - warns when imported
-
-    monkeypatch.setenv("AIRFLOW__EMAIL__EMAIL_BACKEND", "airflow_email_conn.notifications.mail.send_email")
-    monkeypatch.setenv("AIRFLOW__EMAIL__EMAIL_CONN_ID", "email_default")
-    of_airflow([VENDOR], "s", "<p>h</p>")
-    assert parse(b"Subject: s\r\n\r\n").subject == vendor().subject
-
-
-def test_connection_of_another_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One clear error, and no password to a wrong port."""
-    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", "smtp://u:p@localhost:1")
-    with pytest.raises(SettingsError, match="choose Email"):
-        send_email(VENDOR, "s", "<p>h</p>", conn_id="smtp_default")
