@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["in_thread"]
+
+# Mails that are sent at the same time; more of them wait.
+_THREADS = 8
 
 T = TypeVar("T")
 
@@ -19,4 +25,13 @@ async def in_thread(function: Callable[[], T]) -> T:
     When the awaiting task is cancelled the thread goes on until its own deadline: every step of this package
     has one.
     """
-    return await asyncio.to_thread(function)
+    context = contextvars.copy_context()
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_pool(), lambda: context.run(function))
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    # Not the loop's own pool: silent servers would hold up everybody else's threads in a triggerer, and with
+    # them asyncio's name resolution.
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="email")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from airflow_email_conn.arguments.filters import flat
 from airflow_email_conn.errors import DraftError
-from airflow_email_conn.model.draft import Draft
+from airflow_email_conn.model.draft import Draft, unfolded
 
 __all__ = ["CONTENT", "draft_of", "template_of"]
 
@@ -32,14 +32,14 @@ _TEMPLATE_FILES: Final = (".html", ".txt", ".j2")
 def draft_of(owner: Any) -> Draft:
     """The mail that the attributes of `owner`, named as in CONTENT, describe. :raises DraftError:"""
     return Draft(
-        to=owner.to,
+        to=unfolded(owner.to),
         subject=owner.subject,
         text=owner.text,
         html=owner.html,
         sender=owner.sender,
-        cc=owner.cc,
-        bcc=owner.bcc,
-        reply_to=owner.reply_to,
+        cc=unfolded(owner.cc),
+        bcc=unfolded(owner.bcc),
+        reply_to=unfolded(owner.reply_to),
         attachments=[_path(item) for item in flat(owner.attachments or ())],
         inline={cid: _path(item) for cid, item in (owner.inline or {}).items()},
         headers=owner.headers or {},

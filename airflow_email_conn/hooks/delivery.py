@@ -10,7 +10,7 @@ from tenacity import (
     Retrying,
     retry_if_exception,
     stop_after_attempt,
-    stop_after_delay,
+    stop_before_delay,
     wait_exponential_jitter,
 )
 
@@ -36,14 +36,14 @@ _SECONDS: Final = 20.0
 def deliver(send: Callable[[Draft], SendReceipt], draft: Draft) -> SendReceipt:
     """Send one mail, and again when the error says that it did not go out and that a later try may help.
 
-    Four times at most, the last one begun within 20 seconds.
+    Four times at most, the last one begun within 20 seconds. Each takes as long as its steps may.
 
     :raises EmailError: as `send` raised it last.
     """
     attempts = Retrying(
         retry=retry_if_exception(_may_heal),
         wait=wait_exponential_jitter(initial=1, max=8),
-        stop=stop_after_attempt(_TRIES) | stop_after_delay(_SECONDS),
+        stop=stop_after_attempt(_TRIES) | stop_before_delay(_SECONDS),
         before_sleep=_tell,
         reraise=True,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from contextlib import suppress
+from functools import cached_property
 from itertools import count
 from pathlib import Path, PurePath
 from secrets import token_hex
@@ -26,7 +28,10 @@ _MAX_BYTES = 240  # of a name that is kept as it is: file systems take 255, and 
 
 
 class Downloads:
-    """Files that appear in a directory together, when all of them are complete; after an error, none.
+    """Files that come under hidden names, and are placed in a directory together.
+
+    Nothing is placed before all files are complete; an error of the file system while placing may leave
+    those that were placed already.
 
     Nothing is written outside the directory or through a link. A name that is a path, or that no file can
     have, becomes a safe one: the file is kept, and the log says how it is called now. What is no regular file
@@ -41,6 +46,7 @@ class Downloads:
         self._overwrite = overwrite
         self._complete: list[tuple[str, Path]] = []  # the sender's name, and where the file is meanwhile
         self._placed: set[str] = set()
+        self._untried: dict[str, Iterator[str]] = {}  # for each name, since many mails may share one
 
     def add(self, name: str, fill: Callable[[IO[bytes]], object]) -> None:
         """Take a file.
@@ -55,7 +61,7 @@ class Downloads:
             with part.open("xb") as file:  # x: follows no link; not tempfile, whose files only we may read
                 fill(file)
         except BaseException:
-            part.unlink(missing_ok=True)
+            _remove(part)
             raise
         self._complete.append((name, part))
 
@@ -68,19 +74,21 @@ class Downloads:
         try:
             while self._complete and kind is None:
                 name, part = self._complete[0]
-                part.replace(self._place(name))
+                self._place(name, part)
                 del self._complete[0]
         finally:
             for _, part in self._complete:
-                part.unlink(missing_ok=True)
+                _remove(part)
 
-    def _place(self, name: str) -> Path:
-        """The path for a file; nothing that must stay lies there."""
-        safe = name if _is_plain(name) else safe_file_name(name)
-        # A file under a name that is not its own never replaces another of the same mails.
-        kept = self._placed if safe != name else frozenset[str]()
-        is_free = _is_replaceable if self._overwrite else _is_created
-        stored = next(c for c in _numbered(safe) if c not in kept and is_free(self._directory / c))
+    def _place(self, name: str, part: Path) -> None:
+        """Give a complete file its name."""
+        stored = self._free_name(name)
+        try:
+            part.replace(self._directory / stored)
+        except BaseException:
+            if not self._overwrite:  # the empty file, which the next run would take for a real one
+                _remove(self._directory / stored)
+            raise
         if stored != name:
             _log.warning("The attachment %r is saved as %r", name, stored)
         if stored in self._placed:
@@ -90,7 +98,30 @@ class Downloads:
                 stored,
             )
         self._placed.add(stored)
-        return self._directory / stored
+
+    def _free_name(self, name: str) -> str:
+        """A name under which nothing lies that must stay; with overwrite=False, an empty file of ours."""
+        is_plain = _is_plain(name)
+        if is_plain and self._overwrite:
+            return next(c for c in _numbered(name) if _is_replaceable(self._directory / c))
+        # Whatever comes next must not replace these either, so each number is tried once.
+        safe = name if is_plain else safe_file_name(name)
+        untried = self._untried.setdefault(safe, _numbered(safe))
+        return next(c for c in untried if self._is_free(c))
+
+    def _is_free(self, name: str) -> bool:
+        """Whether a file can have this name, and replaces none that came with the same mails."""
+        if self._overwrite:
+            return name not in self._placed and _is_replaceable(self._directory / name)
+        return name not in self._listed and _is_created(self._directory / name)
+
+    @cached_property
+    def _listed(self) -> frozenset[str]:
+        """What lay here when placing began: a hint, to be asked before the file system is."""
+        try:
+            return frozenset(path.name for path in self._directory.iterdir())
+        except PermissionError:  # a drop box, to be written only
+            return frozenset()
 
 
 def _is_plain(name: str) -> bool:
@@ -108,6 +139,12 @@ def _numbered(name: str) -> Iterator[str]:
     yield name
     path = PurePath(name)
     yield from (f"{path.stem}_{number}{path.suffix}" for number in count(1))
+
+
+def _remove(path: Path) -> None:
+    """Remove a file after an error, which passes on whether this works or not."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def _is_replaceable(path: Path) -> bool:

@@ -168,8 +168,10 @@ class ImapHook(OfficialImapHook):
         not_found_mode: str = "raise",
         overwrite: bool = True,
     ) -> None:
-        """Save each attachment of that name in a directory, streamed; all of them, or after an error none.
+        """Save each attachment of that name in a directory, streamed.
 
+        Nothing is placed before all files are complete; an error of the file system while placing may leave
+        those that were placed already.
         A name that is a path or no file name (`../x.csv`) becomes a safe one, and the log says so.
 
         :param local_output_directory: it exists.

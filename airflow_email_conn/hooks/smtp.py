@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import PurePath
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from airflow_email_conn.aio import in_thread
 from airflow_email_conn.errors import DraftError, EmailError
 from airflow_email_conn.hooks.delivery import deliver
 from airflow_email_conn.hooks.mail import EmailHook
-from airflow_email_conn.model.draft import Draft
-from airflow_email_conn.wire.compose import message
+from airflow_email_conn.model.draft import Draft, unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SmtpHook", "official_draft"]
 
+_CONTENT_ID: Final = re.compile(r"[A-Za-z0-9._@+-]{1,200}")
 # Headers that are arguments of a Draft.
 _ARGUMENTS: Final = {
     "reply-to": "reply_to",
@@ -51,6 +54,8 @@ class SmtpHook(EmailHook):
         self.smtp_conn_id = smtp_conn_id
         self._sender: Sender | None = None
         self._entered = False
+        # `asyncio.gather` over `asend_email_smtp` sends from several threads.
+        self._in_use = Lock()
 
     def get_conn(self) -> Self:
         """Check the connection; what it opens is used for all mails until the end of the `with` block.
@@ -60,6 +65,14 @@ class SmtpHook(EmailHook):
         _ = self.settings
         self._entered = True
         return self
+
+    async def aget_conn(self) -> Self:
+        """`get_conn`, awaited."""
+        return await in_thread(self.get_conn)
+
+    async def atest_connection(self) -> tuple[bool, str]:
+        """`test_connection`, awaited."""
+        return await in_thread(self.test_connection)
 
     @property
     def from_email(self) -> str | None:
@@ -116,19 +129,20 @@ class SmtpHook(EmailHook):
         if not self._entered:
             raise RuntimeError("the hook is not open: use it as `with SmtpHook(...) as hook:`")
         if dryrun:
-            message.check(draft, sender=self.settings.from_address)
+            self.check(draft)
             return None
         return deliver(self._send, draft)
 
     def _send(self, draft: Draft) -> SendReceipt:
-        """Over the connection that is open; over a new one after an error."""
-        if self._sender is None:
-            self._sender = self.sender()
-        try:
-            return self._sender.send(draft)
-        except EmailError:
-            self._hang_up()
-            raise
+        """Over the connection that is open, one mail after the other; over a new one after an error."""
+        with self._in_use:
+            if self._sender is None:
+                self._sender = self.sender()
+            try:
+                return self._sender.send(draft)
+            except EmailError:
+                self._hang_up()
+                raise
 
     def _hang_up(self) -> None:
         if self._sender is not None:
@@ -141,11 +155,12 @@ class SmtpHook(EmailHook):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._hang_up()
+        with self._in_use:
+            self._hang_up()
         self._entered = False
 
     async def __aenter__(self) -> Self:
-        return await in_thread(self.get_conn)
+        return await self.aget_conn()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -159,7 +174,7 @@ def official_draft(
     subject: str | None,
     html_content: str | None,
     from_email: str | None = None,
-    files: list[str] | None = None,
+    files: list[str] | str | None = None,
     cc: str | Iterable[str] | None = None,
     bcc: str | Iterable[str] | None = None,
     custom_headers: dict[str, Any] | None = None,
@@ -171,25 +186,42 @@ def official_draft(
     for name, value in (("subject", subject), ("html_content", html_content)):
         if value is None:
             raise DraftError(f"{name}: is missing; connections of type email hold no templates for it")
-    html = str(html_content)
-    # The official hook gives each file its name as Content-ID, so that the HTML can show it.
-    shown = {PurePath(file).name: file for file in files or () if f"cid:{PurePath(file).name}" in html}
-    arguments: dict[str, Any] = {}
-    headers: dict[str, str] = {}
-    for name, value in (custom_headers or {}).items():
-        if argument := _ARGUMENTS.get(name.lower()):
-            arguments[argument] = value
-        else:
-            headers[name] = str(value)
+    listed = [files] if isinstance(files, str) else list(files or ())
+    html, shown = _with_pictures(str(html_content), listed)
+    arguments, headers = _split(custom_headers or {})
     return Draft(
-        to=to,
+        to=unfolded(to),
         subject=str(subject),
         html=html,
         sender=from_email or "",
-        cc=cc or (),
-        bcc=bcc or (),
-        attachments=[file for file in files or () if file not in shown.values()],
+        cc=unfolded(cc or ()),
+        bcc=unfolded(bcc or ()),
+        attachments=[file for file in listed if file not in shown.values()],
         inline=shown,
         headers=headers,
         **arguments,
     )
+
+
+def _with_pictures(html: str, files: list[Any]) -> tuple[str, dict[str, Any]]:
+    """HTML, and by Content-ID the files that it shows.
+
+    The official hook gives each file its name as Content-ID; one that cannot be a Content-ID gets another.
+    """
+    shown: dict[str, Any] = {}
+    for number, file in enumerate(files):
+        name = PurePath(file).name if isinstance(file, str) else str(getattr(file, "name", ""))
+        for written in {name, quote(name)} - {""}:
+            if f"cid:{written}" not in html:
+                continue
+            content_id = name if _CONTENT_ID.fullmatch(name) else f"file-{number}"
+            html = html.replace(f"cid:{written}", f"cid:{content_id}")
+            shown[content_id] = file
+    return html, shown
+
+
+def _split(custom_headers: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Those that are arguments of a Draft, and the others."""
+    named = {str(name): value for name, value in custom_headers.items()}
+    arguments = {_ARGUMENTS[n.lower()]: value for n, value in named.items() if n.lower() in _ARGUMENTS}
+    return arguments, {name: str(value) for name, value in named.items() if name.lower() not in _ARGUMENTS}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import IO, Any, Protocol, TypeAlias, runtime_checkable
 
-__all__ = ["Content", "Draft", "File", "Refusal", "SendReceipt"]
+__all__ = ["Content", "Draft", "File", "Refusal", "SendReceipt", "unfolded"]
 
 
 @runtime_checkable
@@ -80,6 +81,24 @@ class Draft:
             object.__setattr__(self, name, _several(getattr(self, name)))
         for name in ("inline", "headers"):
             object.__setattr__(self, name, {} if getattr(self, name) is None else getattr(self, name))
+
+
+_SPACE = re.compile(r"[ \t\r\n]+")
+
+
+def unfolded(addresses: Any) -> Any:
+    """Addresses that stand one a line in one text (a Variable, YAML), in one line; anything else as it is.
+
+    A line end anywhere but beside a separator stays, and is refused when the mail is composed.
+    """
+    if not isinstance(addresses, str):
+        return addresses
+    return _SPACE.sub(_beside_no_separator, addresses.strip(" \t\r\n"))
+
+
+def _beside_no_separator(space: re.Match[str]) -> str:
+    text = space.string
+    return "" if text[space.start() - 1] in ",;" or text[space.end()] in ",;" else space[0]
 
 
 def _several(value: Any) -> Any:

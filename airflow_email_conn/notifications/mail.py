@@ -3,43 +3,35 @@
 from __future__ import annotations
 
 import re
-from copy import copy
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseNotifier
-from airflow.sdk._shared.secrets_masker import redact
-
-from airflow_email_conn.aio import in_thread
-from airflow_email_conn.arguments.content import CONTENT, draft_of, template_of
-from airflow_email_conn.errors import clean
-from airflow_email_conn.hooks.delivery import deliver, generated
+from airflow_email_conn.arguments.content import CONTENT, draft_of
+from airflow_email_conn.hooks.delivery import generated
 from airflow_email_conn.hooks.mail import EmailHook
 from airflow_email_conn.hooks.smtp import SmtpHook, official_draft
-from airflow_email_conn.notifications.notice import Notice, notice_of
-from airflow_email_conn.notifications.occasion import Occasion
+from airflow_email_conn.model.draft import unfolded
+from airflow_email_conn.notifications.telling import TellingNotifier
+from airflow_email_conn.notifications.wording import Words, masked, masked_html, one_line, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import jinja2
-    from airflow.sdk import Context
-
+    from airflow_email_conn.model.draft import Draft
 
 __all__ = ["EmailNotifier", "send_email"]
 
-_WORDS = ("subject", "text", "html")
 # Airflow 3.3.2 writes the whole object into the subject of its failure mail: "Airflow alert: {{ti}}".
 _TASK_INSTANCE = re.compile(
-    r"id=UUID\(.*? task_id='(?P<task>.*?)' dag_id='(?P<dag>.*?)' run_id='(?P<run>.*?)'"
-    r" try_number=(?P<number>\d+).*"
+    r"id=UUID\('[^']{1,40}'\) task_id='(?P<task>[^']{1,250})' dag_id='(?P<dag>[^']{1,250})'"
+    r" run_id='(?P<run>[^']{1,250})' try_number=(?P<number>\d{1,9}) dag_version_id=UUID\('[^']{1,40}'\)"
+    r" map_index=(?P<index>-?\d{1,9}) [^\n]{0,4000}? sentry_integration='[^']{0,250}'"
 )
+_MAX_SUBJECT = 10_000  # characters that are looked at
 # What Airflow takes for a sender when `[email] from_email` is not set: no server accepts it.
 _NOBODY = "airflow@airflow"
 
 
-class EmailNotifier(BaseNotifier):
+class EmailNotifier(TellingNotifier):
     """Mails what became of a task or a run.
 
     For the callbacks of tasks and DAGs, for human-in-the-loop tasks (`notifiers=`), and for deadlines
@@ -48,9 +40,9 @@ class EmailNotifier(BaseNotifier):
 
     All arguments are templates, rendered anew for each mail; besides Airflow's own context they know
     `occasion` (see `Occasion`), the same wherever the notifier is called. In `html`, values are escaped
-    (`{{ exception }}` is text, not HTML); write `{{ value | safe }}` for HTML. When `subject`, `text` or
-    `html` cannot be rendered, the default mail goes out and says so. A server that is busy is tried again
-    for some 20 seconds.
+    (`{{ exception }}` is text, not HTML); write `{{ value | safe }}` for HTML. Secrets that Airflow masks in
+    logs are masked. What cannot be rendered or attached does not lose the mail: the default one goes out and
+    says so. A server that is busy is tried again, up to four times within 20 seconds.
 
     :param to: addresses, as a list or in one string separated by commas; so are cc, bcc and reply_to.
     :param email_conn_id: a connection of type `email`.
@@ -60,9 +52,12 @@ class EmailNotifier(BaseNotifier):
     :param attachments: paths, or URLs of object storage.
     :param inline: Content-ID to picture, for `<img src="cid:...">`.
     :param headers: more headers.
+    :raises ValueError: nobody is told: to, cc and bcc are empty.
     """
 
     template_fields: Sequence[str] = ("email_conn_id", *CONTENT)
+    words: ClassVar[Words] = Words("subject", "text", "html")
+    essential: ClassVar[Sequence[str]] = ("email_conn_id", "to")
 
     def __init__(
         self,
@@ -82,6 +77,8 @@ class EmailNotifier(BaseNotifier):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not (to or cc or bcc):  # found now, and not in the log of the night when it should have told
+            raise ValueError("to: is empty, and so are cc and bcc; enter who is to be told")
         self.email_conn_id = email_conn_id
         self.to = to
         self.subject = subject
@@ -95,65 +92,23 @@ class EmailNotifier(BaseNotifier):
         self.inline = inline
         self.headers = headers
 
-    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Nothing: `notify` renders a copy. A notifier that renders itself says the same thing ever after."""
+    def connection_id(self) -> str:
+        """See TellingNotifier."""
+        return self.email_conn_id
 
-    def notify(self, context: Context) -> None:
-        """Send. :raises EmailError: it did not go out."""
-        ready = copy(self)
-        others = [name for name in self.template_fields if name not in _WORDS]
-        env = self.get_template_env(dag=_dag(context))
-        ready._do_render_template_fields(ready, others, context, env, set())  # noqa: SLF001 - a copy of self
-        words = self._words(context)
-        draft = replace(draft_of(ready), subject=words.subject, text=words.text, html=words.html)
-        deliver(EmailHook(ready.email_conn_id).send, generated(draft))
+    def recipients(self) -> Any:
+        """See TellingNotifier."""
+        return unfolded(self.to)
 
-    async def async_notify(self, context: Context) -> None:
-        """Send, in a thread. :raises EmailError: it did not go out."""
-        await in_thread(partial(self.notify, context))
-
-    def _words(self, context: Context) -> Notice:
-        """The notifier's own words; the default ones for what it leaves out."""
-        occasion = Occasion.of(context, self)
-        own, remark = Notice(), ""
-        try:
-            own = self._own_words({**context, "occasion": occasion})
-        except Exception as exc:
-            self.log.exception("Subject, text or html cannot be rendered: the default mail goes out")
-            remark = f"The notifier's own text could not be rendered ({type(exc).__name__}: {exc})."
-        if own.subject and (own.text or own.html):
-            return own
-        default = notice_of(occasion, remark)
-        if own.text or own.html:
-            return replace(own, subject=clean(default.subject))
-        return replace(default, subject=own.subject or clean(default.subject))
-
-    def _own_words(self, context: Mapping[str, Any]) -> Notice:
-        """What the arguments say. :raises Exception: whatever a template can raise."""
-        dag = _dag(context)
-        # Never a native environment: it makes numbers of texts, and escapes nothing.
-        env = dag.get_template_env(force_sandboxed=True) if dag else self.get_template_env()
-
-        def rendered(env: jinja2.Environment, value: str) -> str:
-            return env.from_string(template_of(value) or value).render(context)
-
-        return Notice(
-            subject=clean(rendered(env, self.subject)),  # on one line, whatever an exception says
-            text=rendered(env, self.text),
-            html=rendered(env.overlay(autoescape=True), self.html),
-        )
-
-
-def _dag(context: Mapping[str, Any]) -> Any:
-    """The DAG, if it can render: `dag.test()` gives callbacks of a DAG a serialized one, which cannot."""
-    dag = context.get("dag")
-    return dag if hasattr(dag, "get_template_env") else None
+    def draft(self) -> Draft:
+        """See TellingNotifier. :raises DraftError:"""
+        return draft_of(self)
 
 
 def send_email(  # noqa: PLR0917 - Airflow's signature
     to: str | Iterable[str],
     subject: str,
-    html_content: str,
+    html_content: str | None,
     files: list[str] | None = None,
     dryrun: bool = False,
     cc: str | Iterable[str] | None = None,
@@ -169,7 +124,7 @@ def send_email(  # noqa: PLR0917 - Airflow's signature
 
     Then failure and retry mails (`email=` of a task) and `airflow.utils.email.send_email` go out by a
     connection of type `email`. Secrets that Airflow masks in its logs are masked in the mail too: exceptions
-    hold them. A server that is busy is tried again for some 20 seconds.
+    hold them. A server that is busy is tried again, up to four times within 20 seconds.
 
     :param to: addresses, as a list or in one string with commas or semicolons; so are cc and bcc.
     :param files: paths; one that the HTML shows (`cid:name`) becomes a picture in it.
@@ -181,13 +136,23 @@ def send_email(  # noqa: PLR0917 - Airflow's signature
     """
     draft = official_draft(
         to=to,
-        subject=clean(_TASK_INSTANCE.sub(r"\g<dag>.\g<task>, run \g<run>, try \g<number>", subject or "")),
-        html_content=str(redact(html_content or "")),
+        subject=one_line(masked(_TASK_INSTANCE.sub(_told, (subject or "")[:_MAX_SUBJECT]))),
+        html_content=None if html_content is None else readable(masked_html(html_content)),
         files=files,
         cc=cc,
         bcc=bcc,
-        from_email=None if from_email == _NOBODY else from_email,
+        from_email=None if _is_nobody(from_email) else from_email,
         custom_headers=custom_headers,
     )
     with SmtpHook(conn_id or EmailHook.default_conn_name) as hook:
         hook.deliver(generated(draft), dryrun=dryrun)
+
+
+def _told(ti: re.Match[str]) -> str:
+    index = "" if ti["index"] == "-1" else f"[{ti['index']}]"
+    return f"{ti['dag']}.{ti['task']}{index}, run {ti['run']}, try {ti['number']}"
+
+
+def _is_nobody(sender: str | None) -> bool:
+    bare = (sender or "").strip().removesuffix(">").rpartition("<")[2]
+    return bare.strip().lower() == _NOBODY

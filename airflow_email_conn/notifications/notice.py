@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+import traceback
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import jinja2
-from airflow.sdk._shared.secrets_masker import redact
+
+from airflow_email_conn.notifications.wording import Words, masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.notifications.occasion import Event, Occasion
 
-__all__ = ["Notice", "notice_of"]
+__all__ = ["notice_of"]
 
 _MAX_DETAILS: Final = 10_000  # characters of an exception or a question: beginning and end tell most
-_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_MAX_CAUSES: Final = 5  # exceptions that one was raised from, and those in a group
 
 # What happened, as it ends a sentence, and a colour that white text can be read on (WCAG AA, 4.5 : 1).
 _TOLD: Final[dict[Event, tuple[str, str]]] = {
@@ -34,20 +34,10 @@ _TOLD: Final[dict[Event, tuple[str, str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """The words of a mail."""
+def notice_of(occasion: Occasion, remark: str = "") -> Words:
+    """The default mail.
 
-    subject: str = ""
-    text: str = ""
-    html: str = ""
-
-
-def notice_of(occasion: Occasion, remark: str = "") -> Notice:
-    """Compose the default mail.
-
-    What an exception says stands in it as data, never as a template or as HTML, with the secrets that Airflow
-    knows masked: logs mask them, and a mail leaves the system.
+    What an exception says stands in it as data, never as a template or as HTML.
 
     :param remark: of the notifier itself, shown below everything else.
     """
@@ -59,13 +49,13 @@ def notice_of(occasion: Occasion, remark: str = "") -> Notice:
         "details_title": "Question" if occasion.event == "input" else "Exception",
         "details": _details(occasion),
         "links": list(_links(occasion)),
-        "remark": _readable(remark),
+        "remark": masked(remark),
     }
-    return Notice(
+    return Words(
         subject=_subject(occasion, told),
         text=_environment().get_template("notice.txt").render(values),
         html=_environment().get_template("notice.html").render(values),
-    )
+    ).cleared()
 
 
 @lru_cache(maxsize=1)
@@ -98,21 +88,22 @@ def _subject(occasion: Occasion, told: str) -> str:
 
 def _facts(occasion: Occasion) -> Iterator[tuple[str, str]]:
     """What is known, by label."""
-    index = "" if occasion.map_index is None else f" [{occasion.map_index}]"
-    took = _took(occasion)
+    index = "" if occasion.map_index is None else f"[{occasion.map_index}]"
+    task = f"{occasion.task_id}{index}"
+    deciding = occasion.about_run and occasion.task_id
     facts = (
         ("DAG", occasion.dag_id),
         ("Run", occasion.run_id),
         ("Reason", occasion.reason),
         ("Deadline", _shown(occasion.deadline)),
         ("State of the run", occasion.state),
-        ("Last task" if occasion.about_run else "Task", f"{occasion.task_id}{index}"),
-        ("Try", occasion.tries),
+        ("Deciding task" if deciding else "Task", f"{task}, try {occasion.tries}" if deciding else task),
+        ("Try", "" if deciding else occasion.tries),
         ("Started", _shown(occasion.started)),
-        ("Took", took),
-        ("Host", occasion.host),
+        ("Took", _took(occasion)),
+        ("Host", "" if deciding else occasion.host),
     )
-    return ((label, _readable(value)) for label, value in facts if value)
+    return ((label, value) for label, value in facts if value)
 
 
 def _links(occasion: Occasion) -> Iterator[tuple[str, str]]:
@@ -125,23 +116,32 @@ def _links(occasion: Occasion) -> Iterator[tuple[str, str]]:
 
 
 def _details(occasion: Occasion) -> str:
-    if occasion.question:
-        return _readable(occasion.question)
     exception = occasion.exception
-    if exception is None:
-        return ""
-    text = str(exception)
-    if isinstance(exception, BaseException):
-        text = f"{type(exception).__name__}: {text}" if text else type(exception).__name__
-    return _readable(str(redact(text)))
+    text = occasion.question or (
+        _said(exception) if isinstance(exception, BaseException) else str(exception or "")
+    )
+    return _shortened(masked(text))
 
 
-def _readable(text: str) -> str:
-    """Text that any mail program can show, its middle left out when it is long."""
-    if len(text) > _MAX_DETAILS:
-        half = _MAX_DETAILS // 2
-        text = f"{text[:half]}\n[... {len(text) - 2 * half} characters ...]\n{text[-half:]}"
-    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+def _said(exception: BaseException, depth: int = _MAX_CAUSES) -> str:
+    """Type, text and notes of an exception, those of a group's members, and what it was raised from."""
+    # Not str(exception), which may itself raise.
+    said = "".join(traceback.format_exception_only(type(exception), exception)).strip()
+    if not depth:
+        return said
+    members = getattr(exception, "exceptions", ())[:_MAX_CAUSES]
+    lines = [said, *(f"- {_said(member, depth - 1)}" for member in members)]
+    if exception.__cause__ is not None:
+        lines.append(f"Raised from: {_said(exception.__cause__, depth - 1)}")
+    return "\n".join(lines)
+
+
+def _shortened(text: str) -> str:
+    """The beginning and the end of a long text."""
+    if len(text) <= _MAX_DETAILS:
+        return text
+    half = _MAX_DETAILS // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters ...]\n{text[-half:]}"
 
 
 def _shown(time: datetime | None) -> str:
@@ -151,7 +151,7 @@ def _shown(time: datetime | None) -> str:
 def _took(occasion: Occasion) -> str:
     if not occasion.started or not occasion.ended:
         return ""
-    seconds = (occasion.ended - occasion.started).total_seconds()
+    seconds = max(0.0, (occasion.ended - occasion.started).total_seconds())
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return (

@@ -10,6 +10,8 @@ Airflow calls notifiers in four places, each with a context of its own:
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -18,11 +20,11 @@ from urllib.parse import quote
 from airflow.sdk.configuration import conf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow.sdk import BaseNotifier
 
 __all__ = ["Event", "Occasion"]
+
+log = logging.getLogger(__name__)
 
 #: What happened; `input` is a task that waits for a person, `notice` anything else.
 Event: TypeAlias = Literal["failure", "retry", "success", "skipped", "start", "deadline", "input", "notice"]
@@ -34,14 +36,10 @@ _BY_STATE: Final[dict[str, Event]] = {
     "success": "success",
     "skipped": "skipped",
 }
-# Where a task lists its notifiers. A task that is going to be tried again is looked for first.
-_BY_LIST: Final[tuple[tuple[str, Event], ...]] = (
-    ("on_retry_callback", "retry"),
-    ("on_failure_callback", "failure"),
+# Where a task that still runs lists the notifiers which are called meanwhile.
+_WHILE_RUNNING: Final[tuple[tuple[str, Event], ...]] = (
     ("notifiers", "input"),
     ("on_execute_callback", "start"),
-    ("on_success_callback", "success"),
-    ("on_skipped_callback", "skipped"),
 )
 _REASONS: Final = {
     "task_failure": "a task failed",
@@ -89,30 +87,41 @@ class Occasion:
     def of(cls, context: Mapping[str, Any], notifier: BaseNotifier) -> Occasion:
         """Read a context. It raises nothing: a notice with gaps is better than none.
 
-        :param notifier: the one that is called; tasks that died tell by it what became of them.
+        :param notifier: the one that is called.
         """
-        if "deadline" in context:
-            return _missed_deadline(context)
-        ti = context.get("ti")
-        about_run = "reason" in context
-        run_id = str(context.get("run_id") or "")
-        dag_id = str(getattr(ti or context.get("dag"), "dag_id", ""))
-        run = context.get("dag_run") if about_run else ti
-        event = _run_event(context) if about_run else _task_event(context, notifier)
-        reason = str(context.get("reason") or "")
-        return cls(
-            event=event,
-            about_run=about_run,
-            dag_id=dag_id,
-            run_id=run_id,
-            **({} if ti is None else _task(ti, context.get("task"), run_id)),
-            started=_time(getattr(run, "start_date", None)),
-            ended=_time(getattr(run, "end_date", None)),
-            exception=None if about_run else context.get("exception"),
-            question=_question(context) if event == "input" else "",
-            reason=_REASONS.get(reason, reason),
-            run_url=_run_url(dag_id, run_id),
-        )
+        try:
+            return _read(context, notifier)
+        except Exception:
+            # A context of another version of Airflow, or one that somebody made by hand.
+            log.exception("The context cannot be read")
+            event: Event = "failure" if context.get("exception") else "notice"
+            return cls(event, "", str(context.get("run_id") or ""), exception=context.get("exception"))
+
+
+def _read(context: Mapping[str, Any], notifier: BaseNotifier) -> Occasion:
+    # Not by `deadline` alone: Airflow puts the fields of notifiers into their contexts.
+    if isinstance(context.get("deadline"), Mapping) and "ti" not in context:
+        return _missed_deadline(context)
+    ti = context.get("ti")
+    about_run = "reason" in context
+    run_id = str(context.get("run_id") or "")
+    dag_id = str(getattr(ti or context.get("dag"), "dag_id", ""))
+    run = context.get("dag_run") if about_run else ti
+    event = _run_event(context) if about_run else _task_event(context, notifier)
+    reason = str(context.get("reason") or "")
+    return Occasion(
+        event=event,
+        about_run=about_run,
+        dag_id=dag_id,
+        run_id=run_id,
+        **({} if ti is None else _task(ti, context.get("task"), run_id)),
+        started=_time(getattr(run, "start_date", None)),
+        ended=_time(getattr(run, "end_date", None)),
+        exception=None if about_run else context.get("exception"),
+        question=_question(context) if event == "input" else "",
+        reason=_REASONS.get(reason, reason),
+        run_url=_run_url(dag_id, run_id),
+    )
 
 
 def _task(ti: Any, task: Any, run_id: str) -> dict[str, Any]:
@@ -124,7 +133,8 @@ def _task(ti: Any, task: Any, run_id: str) -> dict[str, Any]:
     if mapped:
         page += f"/mapped/{index}"
     # The callback of a DAG gets a task instance without max_tries; a cleared task has more than retries.
-    tries = max(ti.try_number, 1 + max(getattr(ti, "max_tries", 0), getattr(task, "retries", None) or 0))
+    retries = max(getattr(ti, "max_tries", None) or 0, getattr(task, "retries", None) or 0)
+    tries = max(ti.try_number, 1 + retries)
     return {
         "task_id": task_id,
         "map_index": index if mapped else None,
@@ -156,20 +166,24 @@ def _run_event(context: Mapping[str, Any]) -> Event:
 
 
 def _task_event(context: Mapping[str, Any], notifier: BaseNotifier) -> Event:
+    """By the state; while the task runs by the list that the notifier stands in, among others."""
     ti, task = context.get("ti"), context.get("task")
     state = getattr(ti, "state", None)
-    if state is not None and (event := _BY_STATE.get(str(getattr(state, "value", state)))):
+    text = str(getattr(state, "value", state))
+    if event := _BY_STATE.get(text):
         return event
-    # Without a state the task is still running, or it died and the DAG processor speaks for it.
-    for name, event in _BY_LIST:
-        listed = getattr(task, name, None) or ()
-        if event == "retry" and getattr(ti, "try_number", 1) > getattr(ti, "max_tries", 0):
-            continue
-        if any(
-            callback is notifier for callback in (listed if isinstance(listed, (list, tuple)) else [listed])
-        ):
-            return event
-    return "failure" if context.get("exception") else "notice"
+    if text == "running":
+        found = (event for name, event in _WHILE_RUNNING if _stands_in(notifier, getattr(task, name, None)))
+        return next(found, "notice")
+    if ti is None:
+        return "failure" if context.get("exception") else "notice"
+    # The task died, and the DAG processor speaks for it: it knows neither state nor exception.
+    return "retry" if ti.try_number <= (getattr(ti, "max_tries", None) or 0) else "failure"
+
+
+def _stands_in(notifier: BaseNotifier, listed: Any) -> bool:
+    callbacks = listed if isinstance(listed, (list, tuple)) else [listed]
+    return any(callback is notifier for callback in callbacks)
 
 
 def _question(context: Mapping[str, Any]) -> str:
@@ -179,7 +193,9 @@ def _question(context: Mapping[str, Any]) -> str:
 
 
 def _run_url(dag_id: str, run_id: str) -> str:
-    base = conf.get("api", "base_url", fallback="") or "http://localhost:8080"
+    base = conf.get("api", "base_url", fallback="") or ""
+    if "://" not in base:  # "/" says only where below a host
+        base = "http://localhost:8080"
     return f"{base.rstrip('/')}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
 
 

@@ -146,7 +146,7 @@ def test_nested_extra() -> None:
         ("[1]", "not a JSON object"),
         ('{"__extra__": "[1]"}', "not a JSON object"),
         ('{"password": "x"}', "move it to the standard field"),
-        ('{"extra__email__timeout": 5}', "did you mean timeout"),
+        ('{"extra__email__timeout": 5}', "its place is timeout"),
     ],
 )
 def test_bad_extra(extra: str, words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     ("from_email", "from_address", "expected"),
     [
         ("airflow@airflow", None, ROBOT),
+        ("Airflow <AIRFLOW@airflow> ", None, ROBOT),
         (None, None, ROBOT),
         ("", None, ROBOT),
         ("airflow@airflow", "Data <data@example.test>", "data@example.test"),
@@ -107,3 +109,49 @@ def test_connection_of_another_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", "smtp://u:p@localhost:1")
     with pytest.raises(SettingsError, match="choose Email"):
         send_email(VENDOR, "s", "<p>h</p>", conn_id="smtp_default")
+
+
+REPR = (
+    "id=UUID('01a208bc-582b-783a-ade7-421622f89e05') task_id='load' dag_id='acme' run_id='manual__1'"
+    " try_number=2 dag_version_id=UUID('01a208bc-40dd-715e-baf3-d582230849c0') map_index={}"
+    " hostname='vm' context_carrier={{}} queue='default' task=<Task(_PythonDecoratedOperator): load> sentry_integration=''"
+)
+
+
+@pytest.mark.parametrize(
+    ("subject", "shown"),
+    [
+        (f"Airflow alert: {REPR.format(-1)}", "Airflow alert: acme.load, run manual__1, try 2"),
+        (
+            f"[PROD] {REPR.format(3)} failed, call us",
+            "[PROD] acme.load[3], run manual__1, try 2 failed, call us",
+        ),
+        ("id=UUID( task_id='x' is new", "id=UUID( task_id='x' is new"),
+    ],
+)
+def test_subject_of_airflows_own_mail(vendor: Callable[[], Mail], subject: str, shown: str) -> None:
+    """Airflow 3.3.2 writes a whole object into it."""
+    send_email(VENDOR, subject, "<p>h</p>")
+    assert vendor().subject == shown
+
+
+@pytest.mark.usefixtures("connect")
+def test_no_subject_takes_long() -> None:
+    """Whatever somebody else made of it: time grows with its length, not faster."""
+    hostile = "id=UUID('" + " task_id='x" * 3000 + "' dag_id='" * 3000 + "' run_id='" * 3000
+    started = time.process_time()
+    send_email(VENDOR, hostile, "<p>h</p>", dryrun=True, conn_id="email_default")
+    assert time.process_time() - started < 5  # 3 kB took 14 s once
+
+
+def test_what_no_mail_can_carry(vendor: Callable[[], Mail]) -> None:
+    """An undecodable file name in an exception: the mail goes out."""
+    send_email(VENDOR, "x\udc80", "Exception:<br>x\udc80\x00")
+    assert (vendor().html or "").strip() == "Exception:<br>x\ufffd\ufffd"
+
+
+@pytest.mark.usefixtures("connect")
+def test_without_content() -> None:
+    """An error, not an empty mail."""
+    with pytest.raises(DraftError, match="html_content: is missing"):
+        send_email(VENDOR, "s", None)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from airflow_email_conn.backends.base import Mailbox
     from tests.servers.embedded import EmbeddedServers
 
+OAUTH = {"authority": "https://id.example.org", "client_id": "app"}
+
 
 def test_mailbox_and_send(
     connect: Callable[..., None],
@@ -111,9 +113,25 @@ def test_connection_test_names_every_step(connect: Callable[..., None]) -> None:
     assert ok, text
     assert "\n" not in text
     assert "Incoming (imap localhost port" in text
-    assert "resolve, connect, TLS, greeting, sign in, open INBOX, 1 folders" in text
+    assert "resolve, connect, TLS, greeting, sign in, open INBOX, 1 folder;" in text
     assert "Outgoing (smtp localhost port" in text
     assert text.count("OK") == 2
+    assert "From" not in text
+
+
+def test_connection_test_tells_that_there_is_no_sender(
+    connect: Callable[..., None], embedded: EmbeddedServers, mailboxes: Callable[[str], Mailbox]
+) -> None:
+    """Green, since a mail may name its own; whoever relies on the connection learns it here."""
+    mailboxes(ROBOT).create_folder("Done")
+    extra = {"outgoing_user": "robot", "outgoing_credential": "none", "outgoing_security": "none"}
+    connect({**extra, "outgoing_port": embedded.smtp_port})
+    ok, text = EmailHook("email_default").test_connection()
+    assert ok, text
+    assert "open INBOX, 2 folders;" in text
+    assert text.endswith(
+        "no sign-in; From is empty and the user is no address: each mail must name its sender"
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,9 +143,13 @@ def test_connection_test_names_every_step(connect: Callable[..., None]) -> None:
         ({}, {"ca_certificates": ""}, "FAILED at step 'TLS'"),
         ({}, {"incoming_security": "starttls"}, "FAILED at step 'greeting'"),
         ({}, {"outgoing_security": "tls"}, "FAILED at step 'TLS'"),
-        ({"port": -1}, {}, "Incoming port (0 = standard) (port)"),
+        ({"port": -1}, {}, "The connection cannot be used: Incoming port (0 = standard) (port)"),
         ({}, {"outgoing_protocl": "x"}, "did you mean outgoing_protocol?"),
-        ({}, {"credential": "oauth_device_flow", "authority": "a", "client_id": "b"}, "not available"),
+        (
+            {},
+            OAUTH | {"credential": "oauth_device_flow"},
+            "in this version, which signs in with 'secret' or 'none'",
+        ),
     ],
 )
 def test_connection_test_names_the_step_that_failed(
@@ -225,6 +247,25 @@ def test_sending_without_an_outgoing_side(connect: Callable[..., None]) -> None:
     connect({"incoming_protocol": "none"})
     with pytest.raises(CapabilityError, match=r"no incoming side; fill in host"):
         EmailHook().mailbox()
+
+
+@pytest.mark.parametrize(
+    ("extra", "incoming", "outgoing"),
+    [
+        ({"credential": "oauth_device_flow"}, "see credential$", "see outgoing_credential, and credential"),
+        ({"incoming_protocol": "pop3"}, "'pop3' is not .*: see incoming_protocol$", ""),
+    ],
+)
+def test_later_versions(
+    connect: Callable[..., None], extra: dict[str, Any], incoming: str, outgoing: str
+) -> None:
+    """What this version cannot do leads to the field that asks for it."""
+    connect((OAUTH if "credential" in extra else {}) | extra)
+    with pytest.raises(CapabilityError, match=incoming):
+        EmailHook().mailbox()
+    if outgoing:
+        with pytest.raises(CapabilityError, match=outgoing):
+            EmailHook().send(Draft(to=[ROBOT], subject="x", text="x"))
 
 
 def test_broken_connection_is_one_error(connect: Callable[..., None]) -> None:

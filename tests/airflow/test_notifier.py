@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.log import mask_secret
 from airflow.triggers.callback import CallbackTrigger
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,16 +82,16 @@ def test_default_mail(vendor: Callable[[], Mail]) -> None:
         ({"state": "skipped"}, "", "was skipped"),
         ({"state": "running"}, "on_execute_callback", "starts"),
         ({"state": "running"}, "notifiers", "waits for your answer"),
-        ({"state": None}, "on_failure_callback", "failed"),
-        ({"state": None, "try_number": 1}, "on_retry_callback", "failed and will be tried again"),
-        ({"state": None}, "on_retry_callback", "has something to tell"),
-        ({"state": None}, "", "has something to tell"),
+        ({"state": "running"}, "", "has something to tell"),
+        ({"state": None}, "", "failed"),
+        ({"state": None, "try_number": 1}, "", "failed and will be tried again"),
     ],
 )
 def test_event(changes: dict[str, Any], listed: str, headline: str) -> None:
-    """By the state; for a task that runs or died, by the list that the notifier stands in."""
+    """By the state; while the task runs by the list, though the notifier stands in others too."""
     notifier = EmailNotifier(VENDOR)
-    context = {**failed(**changes), "task": SimpleNamespace(**{listed: [notifier]} if listed else {})}
+    lists = {name: [notifier] for name in ("on_failure_callback", "on_retry_callback", "on_success_callback")}
+    context = {**failed(**changes), "task": SimpleNamespace(**lists, **{listed: notifier} if listed else {})}
     del context["exception"]
     subject = notice_of(Occasion.of(context, notifier)).subject
     assert subject.removeprefix("Airflow: Task acme.load ").partition(" (")[0] == headline
@@ -125,6 +127,38 @@ def test_any_exception_can_be_sent(text: str) -> None:
     check(Draft(to=VENDOR, subject=notice.subject, text=notice.text, html=notice.html), sender=ROBOT)
     shown = notice.html.partition('class="details"')[2].partition(">")[2].partition("</div>")[0]
     assert "<" not in shown
+
+
+class UnspeakableError(Exception):
+    """One whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exception": UnspeakableError()},
+        {"ti": SimpleNamespace(max_tries="three", try_number=None)},
+        {"ti": object()},
+        {"deadline": "soon"},
+        {"dag_run": None, "reason": "task_failure"},
+    ],
+)
+def test_a_context_of_any_shape_is_told(vendor: Callable[[], Mail], changes: dict[str, Any]) -> None:
+    """With gaps."""
+    EmailNotifier(VENDOR)({**failed(), **changes})
+    assert vendor().subject.startswith("Airflow")
+
+
+def test_exceptions_tell_what_they_were_raised_from() -> None:
+    """Causes, and the members of a group, which Python 3.10 does not have."""
+    error = ValueError("outer")
+    error.__cause__ = OSError("inner")
+    error.exceptions = (KeyError("member"),)  # type: ignore[attr-defined]
+    text = notice_of(Occasion.of({**failed(), "exception": error}, EmailNotifier(VENDOR))).text
+    assert "ValueError: outer\n    - KeyError: 'member'\n    Raised from: OSError: inner" in text
 
 
 def test_long_exceptions_keep_beginning_and_end() -> None:
@@ -184,6 +218,65 @@ def test_a_broken_template_does_not_lose_the_mail(
     assert mail.subject == "Airflow: Task acme.load failed (try 2 of 2)"
     assert "ValueError: broken <b>" in (mail.text or "")
     assert "The notifier's own text could not be rendered" in (mail.text or "")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attachments": "/no/such/report.csv"},
+        {"attachments": [{"name": "no path"}]},
+        {"cc": "{{ nothing.at.all }}"},
+        {"cc": "nobody"},
+        {"headers": {"X-A": "{{ exception }}"}},
+        {"headers": {"Subject": "mine"}},
+        {"inline": {"logo": "/no/such/logo.png"}},
+        {"sender": "not an address"},
+    ],
+)
+def test_what_cannot_be_composed_does_not_lose_the_mail(
+    vendor: Callable[[], Mail], wrong: dict[str, Any]
+) -> None:
+    """A file that the failed task did not write, say: the default mail goes out and says why."""
+    context = {**failed(), "exception": ValueError("two\r\nlines")}
+    EmailNotifier(VENDOR, subject="mine", text="mine", **wrong)(context)
+    mail = vendor()
+    assert mail.subject == "Airflow: Task acme.load failed (try 2 of 2)"
+    assert "The mail could not be composed as asked for" in (mail.text or "")
+
+
+def test_nobody_to_tell() -> None:
+    """Found when the DAG is parsed, not in the night when it should have told."""
+    with pytest.raises(ValueError, match="who is to be told"):
+        EmailNotifier()
+
+
+def test_the_occasion_is_known_in_every_argument(vendor: Callable[[], Mail]) -> None:
+    """As the README says."""
+    EmailNotifier(
+        VENDOR, headers={"X-Task": "{{ occasion.task_id }}"}, cc=["{{ occasion.dag_id }}@example.test"]
+    )(failed())
+    mail = vendor()
+    assert mail.header("X-Task") == "load"
+    assert [a.email for a in mail.cc] == ["acme@example.test"]
+
+
+def test_recipients_one_a_line(vendor: Callable[[], Mail]) -> None:
+    """As they stand in a Variable, with a line end after the last one."""
+    EmailNotifier(f"{VENDOR},\n  accounting@example.test;\n")(failed())
+    assert [a.email for a in vendor().to] == [VENDOR, "accounting@example.test"]
+
+
+def test_secrets_in_own_words_are_masked(vendor: Callable[[], Mail]) -> None:
+    """In subject, text and HTML, escaped or not, and in the remark."""
+    secret = "pw<of>&'the\"robot"
+    mask_secret(secret)
+    EmailNotifier(
+        VENDOR, subject="{{ exception }}", text="{{ exception }}", html="<p>{{ exception }}</p>{{ 1 }}"
+    )({**failed(), "exception": ValueError(f"login with {secret} failed")})
+    mail = vendor()
+    assert mail.subject == "login with *** failed"
+    assert (mail.text or "").strip() == "login with *** failed"
+    assert (mail.html or "").strip() == "<p>login with *** failed</p>1"
 
 
 def test_a_notifier_can_notify_again(
@@ -258,6 +351,27 @@ def test_the_event_loop_goes_on(connect: Callable[..., None], monkeypatch: pytes
     assert ticks > 5  # of 20
 
 
+def test_silent_servers_hold_up_nobody_elses_threads(
+    connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names are resolved in the event loop's own threads, for every trigger."""
+    monkeypatch.setattr(delivery, "_SECONDS", 0.1)
+
+    async def run() -> float:
+        notices = [EmailNotifier(VENDOR).async_notify(dict(DEADLINE)) for _ in range(12)]
+        waiting = asyncio.gather(*notices, return_exceptions=True)
+        await asyncio.sleep(0.3)
+        started = time.monotonic()
+        await asyncio.to_thread(lambda: None)
+        waited = time.monotonic() - started
+        assert all(isinstance(result, DeadlineError) for result in await waiting)
+        return waited
+
+    with ScriptedServer(Conversation.read_to_end) as server:
+        connect({"outgoing_port": server.port, "timeout": 2})
+        assert asyncio.run(run()) < 1
+
+
 # ------------------------------------------------------------ delivery
 
 
@@ -300,7 +414,7 @@ def test_a_server_that_stays_busy_is_given_up(
     connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The DAG processor kills callbacks after 50 seconds."""
-    monkeypatch.setattr(delivery, "_SECONDS", 1.0)
+    monkeypatch.setattr(delivery, "_SECONDS", 3.5)
 
     def serve(c: Conversation) -> None:
         c.send(b"421 busy\r\n")

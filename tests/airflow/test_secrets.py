@@ -224,7 +224,7 @@ def test_the_search_finds_what_there_is() -> None:
         ("out/triggerer.log", "[airflow_email_conn.hooks.delivery]"),
         ("logs/dag_id=everything/.*/task_id=by_hand/.*", "marker-of-the-task"),
         ("logs/dag_id=refused/.*/task_id=tell/.*", "marker-of-the-error"),
-        ("logs/dag_id=refused/.*/task_id=wrong_out/.*", "refused the sign-in: check user and secret"),
+        ("logs/dag_id=refused/.*/task_id=wrong_out/.*", "check the user and the secret"),
         ("logs/dag_processor/.*/everything.py.log", "Sent <"),
         ("database", "EmailSettings("),  # an XCom
         ("database", "marker-of-the-template"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 from airflow.providers.smtp.hooks.smtp import SmtpHook as OfficialHook
@@ -139,7 +140,7 @@ def test_notifier(received: Callable[[], list[dict[str, Any]]], tmp_path: Path) 
 @pytest.mark.usefixtures("both")
 def test_notifier_without_words(received: Callable[[], list[dict[str, Any]]]) -> None:
     """The default mail instead of templates of the connection; the connection of `[email] email_conn_id`."""
-    assert SmtpNotifier(VENDOR).email_conn_id == "smtp_default"
+    assert SmtpNotifier(VENDOR).smtp_conn_id == "smtp_default"
     SmtpNotifier(to=VENDOR, smtp_conn_id="mail")({"run_id": "r1"})
     assert received()[0]["subject"] == "Airflow has something to tell"
 
@@ -171,6 +172,73 @@ def test_one_connection_for_all_mails(embedded: EmbeddedServers, monkeypatch: py
                 hook.send_email_smtp(to=VENDOR, subject="s", html_content="h", from_email=ROBOT)
     assert seen.count(b"EHLO") == 1
     assert seen.count(b"DATA") == 3
+
+
+@pytest.mark.usefixtures("both")
+def test_sending_at_the_same_time(mailboxes: Callable[[str], Mailbox]) -> None:
+    """`gather` over one hook: each mail arrives once and whole."""
+    mailbox = mailboxes(VENDOR)
+    body = "<p>" + "line of some length\n" * 5000 + "</p>"
+
+    async def send() -> None:
+        async with SmtpHook("mail") as hook:
+            mails = (
+                hook.asend_email_smtp(to=VENDOR, subject=f"mail {number}", html_content=body)
+                for number in range(20)
+            )
+            await asyncio.gather(*mails)
+
+    asyncio.run(send())
+    mails = [mailbox.fetch(mail.ref) for mail in mailbox.search(MailQuery())]
+    assert sorted(mail.subject for mail in mails) == sorted(f"mail {number}" for number in range(20))
+    assert {len(mail.html or "") for mail in mails} == {len(mails[0].html or "")}
+
+
+@pytest.mark.usefixtures("both")
+@pytest.mark.parametrize("name", ["my plot.png", "Übersicht.png", "plot.png"])
+def test_pictures_of_any_name(mailboxes: Callable[[str], Mailbox], tmp_path: Path, name: str) -> None:
+    """Shown by their name, as it is or percent-encoded (RFC 2392), by hook and notifier."""
+    (tmp_path / name).write_bytes(b"PNG")
+    mailbox = mailboxes(VENDOR)
+    for written in (name, quote(name)):
+        html, files = f"<img src='cid:{written}'>", [str(tmp_path / name)]
+        with SmtpHook("mail") as hook:
+            hook.send_email_smtp(to=VENDOR, subject="s", html_content=html, files=files)
+        SmtpNotifier(VENDOR, subject="s", html_content=html, files=files, smtp_conn_id="mail")({})
+    for summary in mailbox.search(MailQuery()):
+        (picture,) = summary.attachments
+        assert (picture.name, picture.inline) == (name, True)
+        content_id = (picture.content_id or "").strip("<>")
+        assert f"cid:{content_id}'" in (mailbox.fetch(summary.ref).html or "")
+
+
+@pytest.mark.usefixtures("both")
+def test_notifier_like_hook(mailboxes: Callable[[str], Mailbox], tmp_path: Path) -> None:
+    """Headers that are arguments, numbers as values, one file as text, addresses one a line, a subclass."""
+
+    class Own(SmtpNotifier):
+        def __init__(self) -> None:
+            super().__init__(
+                f"{VENDOR},\n {ROBOT}\n",
+                custom_headers={"Reply-To": "desk@example.test", "X-Priority": 1},
+                files=str(tmp_path / "a.csv"),  # type: ignore[arg-type]
+                smtp_conn_id="mail",
+            )
+            self.subject = "mine"
+            self.html_content = "<p>{{ run_id }}</p>"
+            self.from_email = "own@example.test"
+
+    (tmp_path / "a.csv").write_bytes(b"1")
+    Own()({"run_id": "r1"})
+    mailbox = mailboxes(VENDOR)
+    (summary,) = mailbox.search(MailQuery())
+    mail = mailbox.fetch(summary.ref)
+    assert mail.sender
+    assert (mail.subject, mail.sender.email) == ("mine", "own@example.test")
+    assert (mail.html or "").strip() == "<p>r1</p>"
+    assert [a.email for a in mail.reply_to] == ["desk@example.test"]
+    assert mail.header("X-Priority") == "1"
+    assert [a.name for a in mail.attachments] == ["a.csv"]
 
 
 @pytest.mark.usefixtures("both")

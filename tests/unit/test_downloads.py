@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,6 @@ from airflow_email_conn.hooks.downloads import Downloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -132,6 +132,59 @@ def test_all_or_nothing(place: Path) -> None:
         downloads.add("b.csv", fail)
         pytest.fail("the break was swallowed")
     assert {path.name: path.read_text() for path in place.iterdir()} == {"a.csv": "old"}
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_an_error_while_placing(place: Path, overwrite: bool) -> None:
+    """What is placed stays; there is no empty file that the next run would take for a real one."""
+    downloads = Downloads(place, overwrite=overwrite)
+    for name in ("a.csv", "b.csv", "c.csv"):
+        downloads.add(name, content(name))
+    second = next(part for part in place.iterdir() if part.read_text() == "b.csv")
+    with pytest.raises(FileNotFoundError, match="part"), downloads:
+        second.unlink()  # so that it cannot be renamed
+    assert {path.name: path.read_text() for path in place.iterdir()} == {"a.csv": "a.csv"}
+
+
+def test_the_first_error_is_told(place: Path) -> None:
+    """What cannot be removed either hides no error, and keeps nothing else there."""
+    downloads = Downloads(place, overwrite=False)
+    downloads.add("a.csv", content("1"))
+    (odd,) = place.iterdir()
+    odd.unlink()
+    odd.mkdir()  # neither renamed to a file nor unlinked
+    downloads.add("b.csv", content("2"))
+    with pytest.raises(NotADirectoryError), downloads:
+        pass
+    assert list(place.iterdir()) == [odd]
+    odd.rmdir()
+
+
+def test_many_of_one_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs the same, and so do those of earlier runs: the directory is listed once."""
+    calls: list[str] = []
+    really_open, really_list = Path.open, Path.iterdir
+
+    def opened(path: Path, mode: str) -> IO[bytes]:
+        calls.append("open")
+        return really_open(path, mode)
+
+    def listed(path: Path) -> Iterator[Path]:
+        calls.append("list")
+        return really_list(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        patch.setattr(Path, "iterdir", listed)
+        for day in range(2):
+            with Downloads(place, overwrite=False) as downloads:
+                for number in range(200):
+                    downloads.add("report.csv", content(f"{day} {number}"))
+    assert calls.count("open") <= 2 * 400 + 1  # each file under two names
+    assert calls.count("list") == 2
+    assert (place / "report.csv").read_text() == "0 0"
+    assert (place / "report_199.csv").read_text() == "0 199"
+    assert (place / "report_399.csv").read_text() == "1 199"
 
 
 def test_who_may_read_is_the_umasks_business(place: Path) -> None:
