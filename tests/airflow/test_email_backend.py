@@ -114,7 +114,8 @@ def test_connection_of_another_type(monkeypatch: pytest.MonkeyPatch) -> None:
 REPR = (
     "id=UUID('01a208bc-582b-783a-ade7-421622f89e05') task_id='load' dag_id='acme' run_id='manual__1'"
     " try_number=2 dag_version_id=UUID('01a208bc-40dd-715e-baf3-d582230849c0') map_index={}"
-    " hostname='vm' context_carrier={{}} queue='default' task=<Task(_PythonDecoratedOperator): load> sentry_integration=''"
+    " hostname='vm' context_carrier={{}} queue='default' task=<Task(_PythonDecoratedOperator): load>"
+    " sentry_integration=''"
 )
 
 
