@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Deployment", "running_airflow"]
+__all__ = ["ApiError", "Deployment", "running_airflow"]
 
 _START_SECONDS = 120.0
+_CALLS = 3  # of the REST API, when it fails
 # Without --skip-serve-logs two of them would serve logs on every address of the machine.
 _COMPONENTS = (
     ("scheduler", "--skip-serve-logs"),
@@ -44,6 +45,10 @@ for sys.argv[1:] in json.loads(sys.argv[1]):
 """
 
 
+class ApiError(OSError):
+    """The REST API refused, with its words."""
+
+
 @dataclass(frozen=True)
 class Deployment:
     """The running components.
@@ -58,11 +63,11 @@ class Deployment:
     _settings: Mapping[str, str] = field(repr=False)
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
-        """Call the REST API as an admin. :raises urllib.error.HTTPError: what it refuses."""
+        """Call the REST API as an admin. :raises ApiError: what it refuses."""
         return _call(method, f"{self.url}/api/v2/{path}", body, self._token)
 
     def ui(self, path: str) -> Any:
-        """What the pages of the UI ask for. :raises urllib.error.HTTPError: it is refused."""
+        """What the pages of the UI ask for. :raises ApiError: it is refused."""
         return _call("GET", f"{self.url}/ui/{path}", None, self._token)
 
     def commands(self, *commands: Sequence[str]) -> list[str]:
@@ -177,12 +182,21 @@ def _ready(home: Path, url: str, settings: Mapping[str, str]) -> Deployment:
 
 
 def _call(method: str, url: str, body: Any = None, token: str = "") -> Any:
+    """Call, and again after a fault of the server: SQLite is locked while another part writes."""
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, method=method, headers=headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        text = answer.read()
-    return json.loads(text) if text else None
+    for attempt in range(_CALLS):
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read()
+                return json.loads(text) if text else None
+        except urllib.error.HTTPError as exc:  # noqa: PERF203 - three times at most
+            refusal = f"{method} {url}: {exc.code} {exc.read()[:2000].decode(errors='replace')}"
+            if exc.code < 500 or attempt == _CALLS - 1:
+                raise ApiError(refusal) from exc
+            time.sleep(1)
+    return None
 
 
 def _free_port() -> int:
