@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from airflow_email_conn.errors import CapabilityError
 
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from airflow_email_conn.model.settings import EmailSettings
 
 __all__ = ["open_mailbox", "open_sender", "send"]
+
+# The fields that an error leads to.
+_CREDENTIAL_FIELDS: Final = {
+    "incoming": "credential",
+    "outgoing": "outgoing_credential, and credential where that is 'same'",
+}
+_PROTOCOL_FIELDS: Final = {"graph": "connection_type", "pop3": "incoming_protocol"}
 
 
 def _ignore(_step: str) -> None:
@@ -67,10 +74,11 @@ def _usable(server: Server | None, direction: str, field: str) -> Server:
     if server.credential.oauth is not None:
         raise CapabilityError(
             f"the {direction} credential {server.credential.kind!r} is not available in this version,"
-            " which signs in with 'secret' or 'none'"
+            f" which signs in with 'secret' or 'none': see {_CREDENTIAL_FIELDS[direction]}"
         )
     return server
 
 
 def _not_yet(server: Server) -> CapabilityError:
-    return CapabilityError(f"the protocol {server.protocol!r} is not available in this version")
+    field = _PROTOCOL_FIELDS[server.protocol]
+    return CapabilityError(f"the protocol {server.protocol!r} is not available in this version: see {field}")

@@ -7,16 +7,27 @@ from pathlib import Path
 
 from airflow_email_conn.model.fields import FIELDS, Field
 
-__all__ = ["connection_table", "main", "with_table"]
+__all__ = ["connection_tables", "main", "with_table"]
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 START, END = "<!-- connection-table:start -->", "<!-- connection-table:end -->"
 
 
-def connection_table() -> str:
-    """The fields of the connection as a Markdown table, by sections of the form."""
-    lines = ["| section: label | key | default | macros | what to enter |", "|---|---|---|---|---|"]
-    lines += [f"| {' | '.join(_cells(field))} |" for field in FIELDS]
+def connection_tables() -> str:
+    """The fields of the connection as Markdown tables, one for each section of the form."""
+    sections = dict.fromkeys(field.section for field in FIELDS)
+    return "\n\n".join(_table(section) for section in sections)
+
+
+def _table(section: str) -> str:
+    """A section's title and its fields."""
+    lines = [
+        f"**{section}**",
+        "",
+        "| label | key | default | macro | what to enter |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [f"| {' | '.join(_cells(field))} |" for field in FIELDS if field.section == section]
     return "\n".join(lines)
 
 
@@ -24,18 +35,18 @@ def _cells(field: Field) -> list[str]:
     key = f"`{field.key}`" if field.extra else f"`{field.key}` (standard field)"
     others = [f"`{value}`" for value, _ in field.choices if value != field.default]
     default = "" if field.default is None else f"`{str(field.default).lower()}`"
-    macros = "" if not field.macro else "in a path" if field.kind == "pem" else "yes"
-    cells = [f"{field.section}: {field.label}", key, "; ".join(filter(None, [default, ", ".join(others)]))]
-    return [cell.replace("|", "\\|") for cell in (*cells, macros, field.help)]
+    macro = "" if not field.macro else "in a path" if field.kind == "pem" else "yes"
+    cells = [field.label, key, "; ".join(filter(None, [default, ", ".join(others)]))]
+    return [cell.replace("|", "\\|") for cell in (*cells, macro, field.help)]
 
 
 def with_table(text: str) -> str:
-    """`text` with the table between its markers. :raises ValueError: not exactly one pair of markers."""
+    """`text` with the tables between its markers. :raises ValueError: not exactly one pair of markers."""
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end or START in rest or END in after:
         raise ValueError(f"README.md must hold {START} and, after it, {END}: each once, on a line of its own")
-    return f"{before}{START}\n\n{connection_table()}\n\n{END}{after}"
+    return f"{before}{START}\n\n{connection_tables()}\n\n{END}{after}"
 
 
 def main(arguments: list[str]) -> int:

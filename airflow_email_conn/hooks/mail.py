@@ -14,6 +14,7 @@ from airflow_email_conn.errors import DeliveryUnknownError, DraftError, Settings
 from airflow_email_conn.hooks.connection import settings_of
 from airflow_email_conn.hooks.failures import DeliveryUnknownFailError
 from airflow_email_conn.hooks.probe import probe
+from airflow_email_conn.wire.compose.message import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +78,10 @@ class EmailHook(BaseHook):
         with _no_second_mail():
             return send(self.settings, ready)
 
+    def check(self, draft: Draft) -> None:
+        """Raise what `send` would raise before it makes a connection. :raises DraftError, SettingsError:"""
+        check(_with_stored_files(draft), sender=self.settings.from_address)
+
     def _warn_of_unchecked(self, server: Server | None) -> None:
         if server and not server.check_server_identity and server.security != "none":
             self.log.warning(
@@ -95,7 +100,7 @@ class EmailHook(BaseHook):
         try:
             settings = self.settings
         except SettingsError as exc:
-            return False, f"The connection is not complete: {exc.message}"
+            return False, f"The connection cannot be used: {exc.message}"
         return probe(settings)
 
 

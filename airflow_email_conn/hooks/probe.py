@@ -60,7 +60,7 @@ class _Try:
     def __init__(self, direction: str, server: Server, attempt: Callable[[OnStep], str]) -> None:
         security = f"security {server.security}"
         self._where = f"{direction} ({server.protocol} {server.host} port {server.port}, {security})"
-        self._unsigned = ", no sign-in" if server.credential.kind == "none" else ""
+        self._note = ", no sign-in" if server.credential.kind == "none" else ""
         self._steps = ["start"]
         self._attempt = attempt
         self._result: tuple[bool, str] | None = None
@@ -84,7 +84,7 @@ class _Try:
         except Exception as exc:  # noqa: BLE001 - the test must answer, whatever it was
             self._result = self._failed(f"unexpected {type(exc).__name__}")
         else:
-            self._result = True, f"{self._where} OK: {', '.join(self._steps[1:])}{self._unsigned}{told}"
+            self._result = True, f"{self._where} OK: {', '.join(self._steps[1:])}{self._note}{told}"
 
     def _failed(self, why: str) -> tuple[bool, str]:
         return False, f"{self._where} FAILED at step {self._steps[-1]!r}: {why}"
@@ -94,9 +94,14 @@ def _read_inbox(settings: EmailSettings, on_step: OnStep) -> str:
     with open_mailbox(settings, on_step=on_step) as mailbox:
         on_step("open INBOX")
         next(iter(mailbox.search(MailQuery(), limit=1, newest_first=True)), None)
-        return f", {len(mailbox.folders())} folders" if mailbox.capabilities.folders else ""
+        if not mailbox.capabilities.folders:
+            return ""
+        count = len(mailbox.folders())
+        return f", {count} folder" if count == 1 else f", {count} folders"
 
 
 def _greet_outgoing(settings: EmailSettings, on_step: OnStep) -> str:
     with open_sender(settings, on_step=on_step):
-        return ""
+        if settings.from_address:
+            return ""
+        return "; From is empty and the user is no address: each mail must name its sender"

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from airflow_email_conn.model.partners import microsoft_tenant
+from airflow_email_conn.model.partners import microsoft_tenant, reads_by_oauth_only
 from airflow_email_conn.model.server import Credential, OAuth
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ _OUT: Final = _Keys(
     "outgoing_scopes",
 )
 _CERTIFICATE: Final = "client_certificate_private_key"
+_OAUTH_KINDS: Final = "oauth_client_credentials (an application) or oauth_device_flow (a person)"
 
 
 def credentials(read: HostReader, *, receives: bool, sends: bool) -> tuple[Credential, Credential]:
@@ -69,8 +70,11 @@ def _credential(read: HostReader, keys: _Keys, main: Credential | None = None) -
     kind = main.kind if main else read.choice(keys.kind)
     if read.choice("connection_type") == "microsoft365" and kind in {"none", "secret"}:
         read.problem(
-            keys.kind if not main else _MAIN.kind, "Microsoft 365 signs in with OAuth; choose one of the two"
+            keys.kind if not main else _MAIN.kind, f"Microsoft 365 signs in with OAuth; choose {_OAUTH_KINDS}"
         )
+        return Credential(kind)
+    if kind == "secret" and keys is _MAIN and _reads_by_oauth_only(read):
+        read.problem(keys.kind, f"Exchange Online takes no passwords to read mail; choose {_OAUTH_KINDS}")
         return Credential(kind)
     if kind == "none" or read.failed(keys.kind):
         return Credential()
@@ -88,6 +92,12 @@ def _credential(read: HostReader, keys: _Keys, main: Credential | None = None) -
     if kind == "oauth_device_flow":
         return Credential(kind, user, "", _oauth(read, keys, user, main))
     return _client_credential(read, keys, user, main)
+
+
+def _reads_by_oauth_only(read: HostReader) -> bool:
+    """Whether mail is read from a server that takes no passwords."""
+    host = read.text("host").lower().removesuffix(".")
+    return read.choice("incoming_protocol") != "none" and reads_by_oauth_only(host)
 
 
 def _secret(read: HostReader, keys: _Keys) -> str:

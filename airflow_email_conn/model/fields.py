@@ -12,9 +12,9 @@ Kind: TypeAlias = Literal["text", "integer", "boolean", "choice", "list", "secre
 
 _STANDARD: Final = "Standard"
 # The form hides nothing and opens one section at a time: the titles say which ones can stay closed.
-_INCOMING: Final = "Incoming server (only for POP3, STARTTLS, or a port from a macro)"
+_INCOMING: Final = "Incoming server (IMAP over TLS on a fixed port needs nothing here)"
 _OUTGOING: Final = "Outgoing server (only to send; Gmail, Microsoft and others are known)"
-_SIGN_IN: Final = "Sign-in (only for Microsoft 365, OAuth, or a secret in a Variable)"
+_SIGN_IN: Final = "Sign-in (only for Microsoft 365, OAuth, no sign-in, or a Variable)"
 _OAUTH_OUT: Final = "OAuth for sending (only if it differs)"
 _ADVANCED: Final = "Advanced (time limit, private certificates)"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["microsoft_tenant", "outgoing_partner"]
+__all__ = ["microsoft_tenant", "outgoing_partner", "reads_by_oauth_only"]
 
 # Providers that take mail on port 587 with STARTTLS, the standard of an outgoing server here. Those that
 # want another port are left out on purpose: their users must enter host and port anyway.
@@ -42,6 +42,9 @@ _PARTNERS: Final = {
 
 # Only Microsoft's public cloud: national ones have other authorities.
 _MICROSOFT: Final = frozenset({"outlook.office365.com", "smtp.office365.com", "graph.microsoft.com"})
+# Exchange Online takes passwords neither for IMAP nor for POP3 (Microsoft, "Deprecation of Basic
+# authentication in Exchange Online"). Its smtp.office365.com still may, where the tenant allows SMTP AUTH.
+_OAUTH_ONLY: Final = frozenset({"outlook.office365.com"})
 # Personal mailboxes belong to no tenant of that name.
 _PERSONAL: Final = frozenset({"outlook.com", "hotmail.com", "live.com", "msn.com"})
 
@@ -49,6 +52,11 @@ _PERSONAL: Final = frozenset({"outlook.com", "hotmail.com", "live.com", "msn.com
 def outgoing_partner(host: str) -> str:
     """The SMTP server that belongs to an incoming host; empty when it is not known."""
     return _PARTNERS.get(host, "")
+
+
+def reads_by_oauth_only(host: str) -> bool:
+    """Whether an IMAP or POP3 server is known to take no passwords."""
+    return host in _OAUTH_ONLY
 
 
 def microsoft_tenant(host: str, user: str) -> str:

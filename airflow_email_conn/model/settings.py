@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +12,7 @@ from airflow_email_conn.model.fields import BY_KEY, FIELDS
 from airflow_email_conn.model.hosts import HostReader
 from airflow_email_conn.model.partners import outgoing_partner
 from airflow_email_conn.model.server import Credential, Server
+from airflow_email_conn.model.unknown import mend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,9 +93,7 @@ def _unknown_keys(values: Mapping[str, Any]) -> list[str]:
     problems = []
     for key in unknown[:_MAX_UNKNOWN]:
         shown = "".join(c for c in key[:60] if c.isprintable())
-        near = difflib.get_close_matches(shown.rpartition("__")[2].lower(), BY_KEY, n=1, cutoff=0.5)
-        mend = f"did you mean {near[0]}? If not, remove it" if near else "remove it"
-        problems.append(f"{shown}: is not a field of this connection; {mend}")
+        problems.append(f"{shown}: is not a field of this connection; {mend(shown)}")
     if len(unknown) > _MAX_UNKNOWN:
         problems.append(
             f"{len(unknown) - _MAX_UNKNOWN} more keys are not fields of this connection; remove them"

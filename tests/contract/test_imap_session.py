@@ -77,6 +77,7 @@ def test_wrong_password_is_tried_once(mailbox_servers: MailboxServers) -> None:
             count(server)
         sent = proxy.seen_from_client.upper()
     assert sent.count(b"LOGIN") + sent.count(b"AUTHENTICATE") == 1
+    assert f"refused the sign-in of '{login}': " in caught.value.message
     assert "wr0ng-pw" not in repr(caught.value)
     assert "wr0ng-pw" not in repr(server)
 

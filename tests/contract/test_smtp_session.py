@@ -120,7 +120,7 @@ def talk(*answers: bytes) -> Callable[[Conversation], None]:
 
 HELLO = b"250-mx\r\n250 8BITMIME\r\n"
 AUTHS = b"250-mx\r\n250 AUTH PLAIN LOGIN\r\n"
-SECRET = Credential("secret", "robot", "hunter2")
+SECRET = Credential("secret", "CORP\\robot", "hunter2")
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,18 @@ def test_greetings(greeting: bytes, error: type[Exception]) -> None:
 @pytest.mark.parametrize(
     ("answers", "error", "text"),
     [
-        ((AUTHS, b"535 5.7.8 no: hunter2 AHJvYm90AGh1bnRlcjI=\r\n"), AuthenticationError, r"\*\*\* \*\*\*"),
+        (
+            (AUTHS, b"535 5.7.8 no: hunter2 AENPUlBccm9ib3QAaHVudGVyMg==\r\n"),
+            AuthenticationError,
+            r"\*\*\* \*\*\*",
+        ),
         ((AUTHS, b"535 5.7.139 Authentication unsuccessful\r\n"), AuthenticationError, "OAuth"),
-        ((AUTHS, b"454 4.7.0 later\r\n"), UnavailableError, "cannot check"),
+        (
+            (AUTHS, b"535 no\r\n"),
+            AuthenticationError,
+            "sign-in of 'CORP.robot': check the user and the secret",
+        ),
+        ((AUTHS, b"454 4.7.0 later\r\n"), UnavailableError, "cannot take the sign-in of 'CORP.robot' now"),
         ((AUTHS, b"421 4.7.0 bye\r\n"), UnavailableError, "closed"),
         ((AUTHS, b"334 \r\n"), ProtocolError, "more than PLAIN"),
         ((AUTHS, b"hunter2\r\n"), ProtocolError, r"\*\*\*"),
@@ -182,7 +191,7 @@ def test_login_mechanism() -> None:
 
     with ScriptedServer(server) as scripted:
         SmtpSender.open(plain(scripted.port, credential=SECRET), from_address="").close()
-    assert lines == [b"AUTH LOGIN\r\n", b"cm9ib3Q=\r\n", b"aHVudGVyMg==\r\n", b"QUIT\r\n"]
+    assert lines == [b"AUTH LOGIN\r\n", b"Q09SUFxyb2JvdA==\r\n", b"aHVudGVyMg==\r\n", b"QUIT\r\n"]
 
 
 def test_settings_before_connecting() -> None:

@@ -21,10 +21,14 @@ def test_readme_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_table_has_every_field() -> None:
-    """One row each, with as many cells as the head."""
-    rows = docs.connection_table().splitlines()
-    assert len(rows) == len(FIELDS) + 2
+    """Below each section's title, which stands there once: one row each, with as many cells as the head."""
+    lines = docs.connection_tables().splitlines()
+    sections = dict.fromkeys(field.section for field in FIELDS)
+    assert [line for line in lines if line.startswith("**")] == [f"**{section}**" for section in sections]
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == len(FIELDS) + 2 * len(sections)
     assert {row.replace("\\|", "").count("|") for row in rows} == {6}
+    assert rows[0] == "| label | key | default | macro | what to enter |"
 
 
 def test_table_is_replaced_between_its_markers() -> None:

@@ -15,6 +15,7 @@ from airflow_email_conn.errors import (
     ServerError,
     TLSError,
     UnavailableError,
+    clean,
 )
 from airflow_email_conn.net import Deadline, Stream, Trust
 from airflow_email_conn.wire import sasl
@@ -214,7 +215,7 @@ class SmtpSession:
             self.write(smtp.CANCEL, "sign in")
             raise ProtocolError(f"{self.where} asks for more than {mechanism} has to say")
         if not reply.positive:
-            raise self._sign_in_error(reply)
+            raise self._sign_in_error(server.credential.user, reply)
 
     def _no_mechanism(self) -> str:
         if self.extensions.auth:
@@ -227,17 +228,22 @@ class SmtpSession:
             "or the submission port (587 or 465)"
         )
 
-    def _sign_in_error(self, reply: smtp.Reply) -> ServerError:
+    def _sign_in_error(self, user: str, reply: smtp.Reply) -> ServerError:
         if reply.temporary:
-            return UnavailableError(f"{self.where} cannot check the credential now", reply.text)
-        return refused_sign_in(self.where, reply)
+            message = f"{self.where} cannot take the sign-in of '{clean(user)}' now"
+            return UnavailableError(message, reply.text)
+        return refused_sign_in(self.where, reply, user)
 
 
-def refused_sign_in(where: str, reply: smtp.Reply) -> AuthenticationError:
-    """The error for a refused or missing credential, with the mend where one is known."""
+def refused_sign_in(where: str, reply: smtp.Reply, user: str = "") -> AuthenticationError:
+    """The error for a refused or missing credential, with the mend where one is known.
+
+    :param user: who wanted to sign in; empty when the server demands it at a later command.
+    """
     known = explain(reply.status, reply.text)
-    mend = known.mend if known else "check user and secret"
-    return AuthenticationError(f"{where} refused the sign-in: {mend}", reply.text)
+    mend = known.mend if known else "check the user and the secret"
+    of_user = f" of '{clean(user)}'" if user else ""
+    return AuthenticationError(f"{where} refused the sign-in{of_user}: {mend}", reply.text)
 
 
 def _answers(credential: Credential) -> dict[str, tuple[bytes, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airflow_email_conn.errors import AuthenticationError, ServerError, UnavailableError
+from airflow_email_conn.errors import AuthenticationError, ServerError, UnavailableError, clean
 
 if TYPE_CHECKING:
     from airflow_email_conn.wire.imap.engine import Status
@@ -62,11 +62,14 @@ def refusal(command: str, status: Status, mend: str = "") -> ServerError:
 def sign_in_refusal(user: str, status: Status) -> ServerError:
     """The error for a refused sign-in, with the mend where the server says enough."""
     if is_transient(status):
-        return UnavailableError(f"the IMAP server cannot take the sign-in of {user!r} now", status.text)
+        return UnavailableError(
+            f"the IMAP server cannot take the sign-in of '{clean(user)}' now", status.text
+        )
     mend = _SIGN_IN_MENDS.get(status.code, "check the user and the secret")
     if _APP_PASSWORD.search(status.text):
         mend = "this account needs an app password instead of its own"
-    return AuthenticationError(f"the IMAP server refused the sign-in of {user!r}: {mend}", status.text)
+    # Not its repr, which doubles the backslash of Exchange's users (CORP\robot).
+    return AuthenticationError(f"the IMAP server refused the sign-in of '{clean(user)}': {mend}", status.text)
 
 
 def _code(status: Status) -> str:

@@ -128,7 +128,7 @@ def test_ports_by_hand() -> None:
 @pytest.mark.parametrize(
     ("values", "host", "port"),
     [
-        ({"host": "Outlook.Office365.com."}, "smtp.office365.com", 587),
+        ({"host": "Imap.Gmail.com."}, "smtp.gmail.com", 587),
         ({"host": "smtp.example.com", "incoming_protocol": "none"}, "smtp.example.com", 587),
         ({"host": "smtp.example.com", "incoming_protocol": "none", "port": 2525}, "smtp.example.com", 2525),
         ({"host": "imap.gmail.com", "incoming_protocol": "none", "port": 993}, "smtp.gmail.com", 587),

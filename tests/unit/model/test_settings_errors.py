@@ -25,6 +25,9 @@ GRAPH = OAUTH | {"host": None, "outgoing_host": None, "connection_type": "micros
 DEVICE = OAUTH | {"credential": "oauth_device_flow", "password": None}
 RELAY = {"outgoing_host": "relay.example.com", "outgoing_security": "none", "from_address": "a@example.com"}
 
+#: How a mend names both OAuth credentials.
+EITHER = "oauth_client_credentials (an application) or oauth_device_flow (a person)"
+
 
 def parse(values: dict[str, Any], **more: Any) -> EmailSettings:
     """The settings."""
@@ -120,6 +123,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (MAILBOX | {"outgoing_usr": "x"}, "outgoing_usr", "outgoing_user"),
     (MAILBOX | {"extra__email__timeout": 5}, "extra__email__timeout", "timeout"),
     (MAILBOX | {"qqqqqqqqqqq": 5}, "qqqqqqqqqqq", "remove it"),
+    (MAILBOX | {"use_ssl": True}, "use_ssl", "its place is incoming_security or outgoing_security"),
+    (MAILBOX | {"from_email": "b@c.de"}, "from_email", "its place is from_address"),
+    (MAILBOX | {"imap_host": "mx"}, "imap_host", "its place is host"),
     (OAUTH | {"authority": None}, "authority", "tenant"),
     (OAUTH | {"authority": "http://id.example.org"}, "authority", "https://"),
     (OAUTH | {"authority": "login.microsoftonline.com/x"}, "authority", "https://"),
@@ -165,10 +171,14 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (GRAPH | {"authority": None, "login": "a@outlook.com"}, "authority", "tenant"),
     (GRAPH | {"authority": None, "login": "a@b_c"}, "authority", "tenant"),
     (GRAPH | {"authority": None, "graph_url": "https://graph.microsoft.us"}, "authority", "tenant"),
-    (GRAPH | {"credential": "secret"}, "credential", "OAuth"),
-    (GRAPH | {"credential": None}, "credential", "OAuth"),
-    (GRAPH | {"credential": "none"}, "credential", "OAuth"),
-    (GRAPH | {"outgoing_credential": "none"}, "outgoing_credential", "OAuth"),
+    (GRAPH | {"credential": "secret"}, "credential", EITHER),
+    (GRAPH | {"credential": None}, "credential", EITHER),
+    (GRAPH | {"credential": "none"}, "credential", EITHER),
+    (GRAPH | {"outgoing_credential": "none"}, "outgoing_credential", EITHER),
+    (MAILBOX | {"host": "outlook.office365.com"}, "credential", EITHER),
+    (MAILBOX | {"host": "Outlook.Office365.com.", "incoming_protocol": "pop3"}, "credential", EITHER),
+    (MAILBOX | {"host": "outlook.office365.com", "outgoing_host": None}, "credential", EITHER),
+    ({"host": "outlook.office365.com", "login": "a@contoso.com"}, "credential", EITHER),
     (GRAPH | {"graph_url": "http://graph.microsoft.com"}, "graph_url", "https://"),
 ]
 
@@ -182,6 +192,22 @@ def test_wrong(values: dict[str, Any], key: str, mend: str) -> None:
     assert "; " in problem
     for secret in ("pass-word", "client-secret", "SECRETKEY", "pass\nword", ENVIRON["SHOUT"], "Zq7"):
         assert secret not in problem
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"host": None, "outgoing_host": "smtp.office365.com"},
+        {"outgoing_host": "smtp.office365.com"},
+        {"host": "smtp.office365.com", "outgoing_host": None, "incoming_protocol": "none"},
+        {"host": "outlook.office365.com.example.com"},
+    ],
+)
+def test_passwords_near_exchange_online(values: dict[str, Any]) -> None:
+    """Some tenants still let them send, and other hosts decide for themselves."""
+    settings = parse(MAILBOX | values)
+    assert settings.outgoing
+    assert settings.outgoing.credential.secret == "pass-word"
 
 
 def test_all_problems_at_once() -> None:

@@ -283,3 +283,11 @@ def test_refused_sign_ins(status: Status, name: str, retryable: bool) -> None:
     error = servers.sign_in_refusal("ann@acme.com", status)
     assert type(error).__name__ == name
     assert error.retryable is retryable
+
+
+@pytest.mark.parametrize("code", ["AUTHENTICATIONFAILED", "UNAVAILABLE"])
+def test_refused_sign_ins_name_the_user(code: str) -> None:
+    """As it was entered: Exchange's users have a backslash, which is not doubled."""
+    error = servers.sign_in_refusal("CORP\\robot", Status("A1", "NO", code, b"", ""))
+    assert "sign-in of 'CORP\\robot'" in error.message
+    assert "\n" not in servers.sign_in_refusal("a\nb", Status("A1", "NO", code, b"", "")).message
