@@ -60,6 +60,7 @@ class TellingNotifier(BaseNotifier):
         known = {**context, "occasion": occasion}
         essence = self._rendered(self.essential, known)
         hook = EmailHook(essence.connection_id())
+        _ = hook.settings  # read first: its secrets are masked from then on, in this mail too
         try:
             draft = self._own_draft(known, occasion)
             hook.check(draft)
