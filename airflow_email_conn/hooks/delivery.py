@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import (
     Retrying,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.model.draft import Draft, SendReceipt
 
-__all__ = ["deliver", "generated"]
+__all__ = ["deliver", "generated", "log_receipt"]
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +48,18 @@ def deliver(send: Callable[[Draft], SendReceipt], draft: Draft) -> SendReceipt:
         reraise=True,
     )
     receipt: SendReceipt = attempts(send, draft)
-    log.info("Sent %s to %s", receipt.message_id, ", ".join(receipt.accepted))
-    for address, refusal in receipt.refused.items():
-        log.warning("The server refused %s: %d %s", address, refusal.code, refusal.reason)
+    log_receipt(log, receipt)
     return receipt
+
+
+def log_receipt(logger: Any, receipt: SendReceipt) -> None:
+    """Tell for whom the server took a mail, and for whom not.
+
+    :param logger: any with `info` and `warning`; tasks have one of structlog.
+    """
+    logger.info("Sent %s to %s", receipt.message_id, ", ".join(receipt.accepted))
+    for address, refusal in receipt.refused.items():
+        logger.warning("The server refused %s: %d %s", address, refusal.code, refusal.reason)
 
 
 def generated(draft: Draft) -> Draft:

@@ -102,6 +102,8 @@ class TellingNotifier(BaseNotifier):
             if name:
                 setattr(ready, name, value)
         draft = ready.draft()
+        if draft.subject and (draft.text or draft.html):
+            return draft
         default = notice_of(occasion, remark)
         if not draft.text and not draft.html:
             draft = replace(draft, text=default.text, html=default.html)

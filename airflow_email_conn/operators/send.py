@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow_email_conn.arguments.content import CONTENT, draft_of, template_of
 from airflow_email_conn.arguments.filters import mails_from
 from airflow_email_conn.errors import DraftError
+from airflow_email_conn.hooks.delivery import log_receipt
 from airflow_email_conn.hooks.failures import no_useless_retries
 from airflow_email_conn.hooks.mail import EmailHook
 from airflow_email_conn.model.criteria import read_bool
@@ -118,9 +119,7 @@ class SendEmailOperator(BaseOperator):
                 )
                 return SendReceipt("").as_dict()
             receipt = EmailHook(self.email_conn_id).send(self._draft(mail))
-        self.log.info("Sent %s to %s", receipt.message_id, ", ".join(receipt.accepted))
-        for address, refusal in receipt.refused.items():
-            self.log.warning("The server refused %s: %d %s", address, refusal.code, refusal.reason)
+        log_receipt(self.log, receipt)
         return receipt.as_dict()
 
     def _draft(self, mail: MailSummary | None) -> Draft:
