@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from airflow_email_conn.errors import EmailError
     from airflow_email_conn.model.draft import Draft, SendReceipt
     from airflow_email_conn.model.message import Attachment, Mail, MailRef, MailSummary
     from airflow_email_conn.model.query import MailQuery
@@ -22,8 +23,12 @@ __all__ = [
     "Mailbox",
     "Moved",
     "OnStep",
+    "Position",
     "Refs",
+    "Saved",
     "Sender",
+    "Unfetched",
+    "What",
     "Writable",
 ]
 
@@ -34,6 +39,8 @@ MAX_MAIL_SIZE = 160 * 1024 * 1024
 Refs: TypeAlias = "MailRef | Iterable[MailRef]"
 # What became of the mails that were there: old reference to new.
 Moved: TypeAlias = "dict[MailRef, MailRef]"
+# What can be saved: a decoded attachment, or a whole mail as it is.
+What: TypeAlias = "Attachment | MailRef"
 # Called with the name of each step of opening a connection, just before it: resolve, connect, TLS, sign in.
 OnStep: TypeAlias = Callable[[str], None]
 
@@ -80,6 +87,59 @@ class Folder:
     selectable: bool = True
 
 
+# UIDs of a Position that leave this process; more of them would be a large trigger argument or XCom.
+_MAX_POSITION_UIDS = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a folder has been looked through: `search(after=...)` finds what came later.
+
+    A position that fits no more (the folder was rebuilt, it is of another folder) holds nothing back.
+
+    :param validity: IMAP UIDVALIDITY of the folder, else empty.
+    :param uid: IMAP: the highest UID that there can have been.
+    :param uids: of mails that were there, where they are not numbered in order of arrival (POP3).
+    """
+
+    folder: str
+    validity: str = ""
+    uid: int = 0
+    uids: frozenset[str] = frozenset()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form. Leaves out more than 5,000 `uids`: then a search only takes longer."""
+        uids = sorted(self.uids) if len(self.uids) <= _MAX_POSITION_UIDS else []
+        return {"folder": self.folder, "validity": self.validity, "uid": self.uid, "uids": uids}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Position:
+        """Inverse of `as_dict`. :raises KeyError, TypeError, ValueError: not such a form."""
+        return cls(str(data["folder"]), str(data["validity"]), int(data["uid"]), frozenset(data["uids"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Something was saved.
+
+    :param size: bytes written.
+    """
+
+    what: What
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unfetched:
+    """One of many could not be fetched; the others are not affected.
+
+    :param error: about this one alone: it is gone, too large, or the server cannot read it.
+    """
+
+    what: What
+    error: EmailError
+
+
 class Mailbox(Protocol):
     r"""A mailbox, open for reading. Reading never changes it; only the methods that say so do.
 
@@ -110,14 +170,22 @@ class Mailbox(Protocol):
         folder: str = "INBOX",
         limit: int | None = None,
         newest_first: bool = False,
+        after: Position | None = None,
     ) -> Iterator[MailSummary]:
         """Mails that match, in order of arrival, fetched in chunks while you iterate.
 
         Works on a snapshot taken before the first one is yielded: moving or deleting mails meanwhile is safe.
+        A mail that the server cannot describe is there, with `defects` that say so, where its envelope
+        is not needed to decide.
 
         :param limit: at most so many matches.
+        :param after: only mails that came later than this.
         :raises FolderNotFoundError, QueryError:
         """
+        ...
+
+    def position(self, folder: str = "INBOX") -> Position:
+        """The end of a folder as it is now. :raises FolderNotFoundError:"""
         ...
 
     def fetch(self, ref: MailRef, *, max_size: int = MAX_MAIL_SIZE) -> Mail:
@@ -132,6 +200,24 @@ class Mailbox(Protocol):
         """Stream a decoded attachment, or a whole mail as it is, into an open file; returns bytes written.
 
         :raises MailNotFoundError:
+        """
+        ...
+
+    def fetch_many(
+        self, refs: Iterable[MailRef], *, max_size: int = MAX_MAIL_SIZE
+    ) -> Iterator[Mail | Unfetched]:
+        """Whole mails, parsed, in the order of `refs`; few of them are in memory at a time."""
+        ...
+
+    def save_many(
+        self, whats: Iterable[What], target: Callable[[What], Writable]
+    ) -> Iterator[Saved | Unfetched]:
+        """Stream many attachments or mails into files, in the order of `whats`.
+
+        The next ones are on their way while one is written: much faster than `save` for each.
+
+        :param target: called for each one when its first bytes are there; for one that could not be
+            fetched at all it may not be called.
         """
         ...
 

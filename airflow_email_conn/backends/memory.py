@@ -5,19 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_email_conn.backends.base import MAX_MAIL_SIZE, Capabilities, Folder
-from airflow_email_conn.errors import CapabilityError, FolderNotFoundError, MailNotFoundError, ProtocolError
+from airflow_email_conn.backends.base import (
+    MAX_MAIL_SIZE,
+    Capabilities,
+    Folder,
+    Position,
+    Saved,
+    Unfetched,
+)
+from airflow_email_conn.errors import (
+    CapabilityError,
+    FolderNotFoundError,
+    MailNotFoundError,
+    ProtocolError,
+    ServerError,
+)
 from airflow_email_conn.model.message import Attachment, MailRef, MailSummary
 from airflow_email_conn.wire import mime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from airflow_email_conn.backends.base import Moved, Refs, Writable
+    from airflow_email_conn.backends.base import Moved, Refs, What, Writable
     from airflow_email_conn.model.message import Mail
     from airflow_email_conn.model.query import MailQuery
 
@@ -97,13 +110,19 @@ class MemoryMailbox:
         folder: str = "INBOX",
         limit: int | None = None,
         newest_first: bool = False,
+        after: Position | None = None,
     ) -> Iterator[MailSummary]:
         """See `Mailbox.search`."""
         if query.raw is not None:
             raise CapabilityError("this mailbox has no search syntax of its own; leave out `raw`")
         name = self._named(folder)
-        refs = [ref for ref in self._mails if ref.folder == name]
+        last = after.uid if after and after.folder == name else 0
+        refs = [ref for ref in self._mails if ref.folder == name and int(ref.uid) > last]
         return self._matching(query, refs[::-1] if newest_first else refs, limit)
+
+    def position(self, folder: str = "INBOX") -> Position:
+        """See `Mailbox.position`."""
+        return Position(self._named(folder), "1", self._last_uid)
 
     def _matching(self, query: MailQuery, refs: list[MailRef], limit: int | None) -> Iterator[MailSummary]:
         count = 0
@@ -145,6 +164,27 @@ class MemoryMailbox:
             target.write(piece)
             written += len(piece)
         return written
+
+    def fetch_many(
+        self, refs: Iterable[MailRef], *, max_size: int = MAX_MAIL_SIZE
+    ) -> Iterator[Mail | Unfetched]:
+        """See `Mailbox.fetch_many`."""
+        for ref in refs:
+            try:
+                yield self.fetch(ref, max_size=max_size)
+            except ServerError as exc:  # noqa: PERF203 - one must not hide the others
+                yield Unfetched(ref, exc)
+
+    def save_many(
+        self, whats: Iterable[What], target: Callable[[What], Writable]
+    ) -> Iterator[Saved | Unfetched]:
+        """See `Mailbox.save_many`."""
+        for what in whats:
+            try:
+                self._stored(what.ref if isinstance(what, Attachment) else what)
+                yield Saved(what, self.save(what, target(what)))
+            except ServerError as exc:  # noqa: PERF203 - one must not hide the others
+                yield Unfetched(what, exc)
 
     # ------------------------------------------------------------ changing
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_email_conn.model.message import Mail
     from tests.airflow.stage import Stage
 
-DAGS = ("failing", "working", "late_async", "late_sync", "alerts", "killed")
+DAGS = ("failing", "working", "asking", "late_async", "late_sync", "alerts", "killed")
 KILLED = "Airflow: Task killed.die failed (try 1 of 1)"
 EXPECTED = {
     "Airflow: Task failing.load failed and will be tried again (try 1 of 2)",
@@ -22,7 +22,7 @@ EXPECTED = {
     "Airflow alert: failing.load, try 1",
     "Airflow alert: failing.load, try 2",
     "Airflow: Task working.work[0] succeeded (try 1 of 1)",
-    "Airflow: Task working.ask waits for your answer (try 1 of 1)",
+    "Airflow: Task asking.ask waits for your answer (try 1 of 1)",
     "Airflow: DAG working succeeded",
     "Airflow: DAG late_async missed a deadline",
     "Airflow: DAG late_sync missed a deadline",
@@ -108,7 +108,7 @@ def test_details_of_a_run(mails: dict[str, Mail]) -> None:
 
 def test_a_question_is_shown_with_the_way_to_answer(mails: dict[str, Mail]) -> None:
     """Subject and body of the task, escaped."""
-    mail = mails["Airflow: Task working.ask waits for your answer (try 1 of 1)"]
+    mail = mails["Airflow: Task asking.ask waits for your answer (try 1 of 1)"]
     assert "May <b>it</b> go on?" in (mail.text or "")
     assert "May &lt;b&gt;it&lt;/b&gt; go on?" in (mail.html or "")
     assert "/tasks/ask/required_actions" in (mail.text or "")

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.imap_dialect import ImapDialect
+from tests.contract.places import memory_place, place_on
 from tests.contract.smtp_dialect import SmtpDialect
 from tests.contract.witness import Witness
 from tests.servers.certificates import Authority
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.contract.dialects import Dialect
+    from tests.contract.places import Place
     from tests.servers.base import MailboxServers, MailServers
 
 
@@ -28,6 +32,23 @@ def mailbox_servers(request: pytest.FixtureRequest) -> MailboxServers:
     """Every server with mailboxes; nothing can be sent to Cyrus."""
     running: MailboxServers = request.getfixturevalue(request.param)
     return running
+
+
+@pytest.fixture(params=["memory", "bed", "cyrus", "embedded"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """An empty mailbox of each kind."""
+    if request.param == "memory":
+        yield memory_place()
+        return
+    with place_on(request.getfixturevalue(request.param)) as place:
+        yield place
+
+
+@pytest.fixture
+def shared_place(mailbox_servers: MailboxServers) -> Iterator[Place]:
+    """An empty mailbox that others have open too."""
+    with place_on(mailbox_servers) as place:
+        yield place
 
 
 @pytest.fixture(params=[ImapDialect(), SmtpDialect()], ids=lambda dialect: dialect.name)

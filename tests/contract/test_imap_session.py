@@ -24,7 +24,7 @@ from airflow_email_conn.model.message import MailRef
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.model.server import Credential, Server
 from tests.contract.mails import invoice
-from tests.contract.test_mailbox import ignore, imap_server
+from tests.contract.places import ignore, imap_server
 from tests.servers.faultproxy import Fault, FaultProxy
 from tests.servers.scripted import Conversation, ScriptedServer
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import itertools
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_email_conn.backends.imap.mailbox import ImapMailbox
-from airflow_email_conn.backends.memory import MemoryMailbox
 from airflow_email_conn.errors import (
     CapabilityError,
     EmailError,
@@ -24,101 +22,14 @@ from airflow_email_conn.errors import (
 )
 from airflow_email_conn.model.message import Address, MailRef
 from airflow_email_conn.model.query import MailQuery
-from airflow_email_conn.model.server import Credential, Server
 from tests.contract.mails import CSV, PNG, RECEIVED, invoice, plain
+from tests.contract.places import Place, ignore, imap_server, place_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from airflow_email_conn.backends.base import Mailbox
     from tests.servers.base import MailboxServers
     from tests.servers.cyrus import Cyrus
-
-
-class Place:
-    """A mailbox under test and the way to put mails into it."""
-
-    def __init__(self, mailbox: Mailbox, append: Callable[..., Any], kind: str) -> None:
-        self.mailbox = mailbox
-        self.append = append
-        self.kind = kind
-
-    def only(self, **filters: Any) -> Any:
-        """The one mail that matches."""
-        found = list(self.mailbox.search(MailQuery(**filters)))
-        assert len(found) == 1
-        return found[0]
-
-    def flags(self) -> dict[MailRef, tuple[bool, bool]]:
-        """Flags of every mail of every folder."""
-        return {
-            mail.ref: (mail.seen, mail.flagged)
-            for folder in self.mailbox.folders()
-            if folder.selectable
-            for mail in self.mailbox.search(MailQuery(), folder=folder.name)
-        }
-
-
-def imap_server(servers: MailboxServers, login: str, **changes: Any) -> Server:
-    """The settings that reach a user's mailbox over verified TLS."""
-    return Server(
-        **{
-            "protocol": "imap",
-            "host": "localhost",
-            "port": servers.imaps_port,
-            "credential": Credential("secret", login, servers.users[login]),
-            "timeout": 10.0,
-            "ca_certificates": str(servers.ca),
-            **changes,
-        }
-    )
-
-
-def ignore(_step: str) -> None:
-    """Nobody is told of the steps."""
-
-
-@pytest.fixture(params=["memory", "bed", "cyrus", "embedded"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """An empty mailbox of each kind."""
-    if request.param != "memory":
-        with place_on(request.getfixturevalue(request.param)) as place:
-            yield place
-        return
-    memory = MemoryMailbox("\\Archive", "\\Trash")
-
-    def append(raw: bytes, when: datetime = RECEIVED, **where: Any) -> None:
-        memory.append(raw, received=when, **where)
-
-    yield Place(memory, append, "memory")
-
-
-@pytest.fixture
-def shared_place(mailbox_servers: MailboxServers) -> Iterator[Place]:
-    """An empty mailbox that others have open too."""
-    with place_on(mailbox_servers) as place:
-        yield place
-
-
-@contextmanager
-def place_on(servers: MailboxServers) -> Iterator[Place]:
-    """The empty mailbox of the servers' first user."""
-    login = next(iter(servers.users))
-    servers.empty(login)
-
-    def append(
-        raw: bytes,
-        when: datetime = RECEIVED,
-        *,
-        folder: str = "INBOX",
-        seen: bool = False,
-        flagged: bool = False,
-    ) -> None:
-        flags = " ".join(name for name, on in (("\\Seen", seen), ("\\Flagged", flagged)) if on)
-        servers.append(login, raw, folder, flags, when)
-
-    with ImapMailbox.open(imap_server(servers, login), ignore) as mailbox:
-        yield Place(mailbox, append, servers.name)
 
 
 # ------------------------------------------------------------ reading

@@ -14,7 +14,7 @@ from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.wire.imap import answers, bodystructure, fetch
 from airflow_email_conn.wire.imap.engine import Data, ImapEngine, Status
 from tests.contract.mails import invoice, plain
-from tests.contract.test_mailbox import ignore, imap_server
+from tests.contract.places import ignore, imap_server
 from tests.servers.faultproxy import FaultProxy
 
 if TYPE_CHECKING:
