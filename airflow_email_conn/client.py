@@ -19,7 +19,7 @@ _CREDENTIAL_FIELDS: Final = {
     "incoming": "credential",
     "outgoing": "outgoing_credential, and credential where that is 'same'",
 }
-_PROTOCOL_FIELDS: Final = {"graph": "connection_type", "pop3": "incoming_protocol"}
+_PROTOCOL_FIELDS: Final = {"graph": "connection_type"}
 
 
 def _ignore(_step: str) -> None:
@@ -38,6 +38,10 @@ def open_mailbox(settings: EmailSettings, *, on_step: OnStep = _ignore) -> Mailb
         from airflow_email_conn.backends.imap.mailbox import ImapMailbox  # noqa: PLC0415 - loaded when needed
 
         return ImapMailbox.open(server, on_step)
+    if server.protocol == "pop3":
+        from airflow_email_conn.backends.pop3.mailbox import Pop3Mailbox  # noqa: PLC0415 - loaded when needed
+
+        return Pop3Mailbox.open(server, on_step)
     raise _not_yet(server)
 
 

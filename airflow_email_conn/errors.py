@@ -156,9 +156,19 @@ class ProtocolError(ServerError):
 
 
 class UnavailableError(ServerError):
-    """The server is busy, throttling or shutting down."""
+    """The server is busy, throttling or shutting down.
+
+    :param retry_after: seconds for which it asked to be left alone; None when it did not say.
+    """
 
     retryable = True
+
+    def __init__(self, message: str, server_text: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, server_text)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[type[UnavailableError], tuple[str, str, float | None]]:
+        return type(self), (self.message, self.server_text, self.retry_after)
 
 
 class NetworkError(EmailError, ConnectionError):

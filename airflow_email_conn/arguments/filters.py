@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.backends.base import Mailbox
     from airflow_email_conn.model.criteria import TextFilter
+    from airflow_email_conn.model.rules import HeaderFilter, RuleFilter
 
 __all__ = ["MailFilterArguments", "flat", "mails_from"]
 
@@ -46,9 +47,15 @@ class MailFilterArguments(BaseOperator):
         subject: TextFilter = None,
         body: TextFilter = None,
         attachment: TextFilter = None,
+        attachment_type: TextFilter = None,
         message_id: TextFilter = None,
+        in_reply_to: TextFilter = None,
+        header: HeaderFilter = None,
+        deny: RuleFilter = None,
+        allow: RuleFilter = None,
         unseen: bool | str | None = None,
         flagged: bool | str | None = None,
+        answered: bool | str | None = None,
         has_attachments: bool | str | None = None,
         since: datetime | str | None = None,
         before: datetime | str | None = None,
@@ -67,9 +74,15 @@ class MailFilterArguments(BaseOperator):
         self.subject = subject
         self.body = body
         self.attachment = attachment
+        self.attachment_type = attachment_type
         self.message_id = message_id
+        self.in_reply_to = in_reply_to
+        self.header = header
+        self.deny = deny
+        self.allow = allow
         self.unseen = unseen
         self.flagged = flagged
+        self.answered = answered
         self.has_attachments = has_attachments
         self.since = since
         self.before = before

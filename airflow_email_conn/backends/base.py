@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,6 +28,8 @@ __all__ = [
     "Saved",
     "Sender",
     "Unfetched",
+    "Watch",
+    "Watchable",
     "What",
     "Writable",
 ]
@@ -216,8 +218,8 @@ class Mailbox(Protocol):
 
         The next ones are on their way while one is written: much faster than `save` for each.
 
-        :param target: called for each one when its first bytes are there; for one that could not be
-            fetched at all it may not be called.
+        :param target: called for each one when its first bytes are there, and after the last of the one
+            before; for one that could not be fetched at all it may not be called.
         """
         ...
 
@@ -256,6 +258,46 @@ class Mailbox(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class Watch(Protocol):
+    """A folder that its server tells about by itself, so that nobody has to ask. Only `stop` blocks."""
+
+    @property
+    def pushes(self) -> bool:
+        """Whether the server has promised to tell; if not, ask it from time to time."""
+        ...
+
+    def fileno(self) -> int:
+        """The socket that becomes readable when `news` should be asked."""
+        ...
+
+    def news(self) -> bool:
+        """Take what has come; whether a search may find something else now.
+
+        :raises UnavailableError, NetworkError, ProtocolError: the connection is lost.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Go back to asking. :raises NetworkError: the server does not answer any more."""
+        ...
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """What a mailbox has besides, if it can wait for a folder to change; else it is looked at and closed."""
+
+    def watch(self, folder: str = "INBOX", *, flags: bool = False) -> Watch:
+        """Begin to wait; until `stop` nothing else may be asked of the mailbox.
+
+        :param flags: changes of flags are news, too.
+        """
+        ...
+
+    def hang_up(self) -> None:
+        """Sign out and close without waiting for the server, at any time but in a call; never raises."""
+        ...
 
 
 class Sender(Protocol):

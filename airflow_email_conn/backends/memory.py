@@ -20,7 +20,7 @@ from airflow_email_conn.errors import (
     ProtocolError,
     ServerError,
 )
-from airflow_email_conn.model.message import Attachment, MailRef, MailSummary
+from airflow_email_conn.model.message import Attachment, MailRef
 from airflow_email_conn.wire import mime
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_email_conn.backends.base import Moved, Refs, What, Writable
-    from airflow_email_conn.model.message import Mail
+    from airflow_email_conn.model.message import Mail, MailSummary
     from airflow_email_conn.model.query import MailQuery
 
 __all__ = ["MemoryMailbox"]
@@ -43,6 +43,7 @@ class _Stored:
     received: datetime | None
     seen: bool = False
     flagged: bool = False
+    answered: bool = False
 
 
 class MemoryMailbox:
@@ -70,9 +71,10 @@ class MemoryMailbox:
         received: datetime | None = None,
         seen: bool = False,
         flagged: bool = False,
+        answered: bool = False,
     ) -> MailRef:
         """Put a mail into a folder."""
-        return self._add(self._named(folder), _Stored(raw, received, seen, flagged))
+        return self._add(self._named(folder), _Stored(raw, received, seen, flagged, answered))
 
     def _add(self, folder: str, stored: _Stored) -> MailRef:
         self._last_uid += 1
@@ -130,10 +132,9 @@ class MemoryMailbox:
             if count == limit or ref not in self._mails:
                 continue
             mail = self.fetch(ref)
-            if query.matches(mail) and _body_matches(query, mail):
+            if query.matches(mail) and query.matches_body(mail):
                 count += 1
-                names = MailSummary.__dataclass_fields__
-                yield MailSummary(**{field: getattr(mail, field) for field in names})
+                yield mail.summary(query.header_names())
 
     def _stored(self, ref: MailRef) -> _Stored:
         if ref not in self._mails:
@@ -144,7 +145,14 @@ class MemoryMailbox:
         """See `Mailbox.fetch`."""
         stored = self._stored(ref)
         raw = self.raw(ref, max_size=max_size)
-        return mime.parse(raw, ref=ref, received=stored.received, seen=stored.seen, flagged=stored.flagged)
+        return mime.parse(
+            raw,
+            ref=ref,
+            received=stored.received,
+            seen=stored.seen,
+            flagged=stored.flagged,
+            answered=stored.answered,
+        )
 
     def raw(self, ref: MailRef, *, max_size: int = MAX_MAIL_SIZE) -> bytes:
         """See `Mailbox.raw`."""
@@ -189,7 +197,8 @@ class MemoryMailbox:
     # ------------------------------------------------------------ changing
 
     def _present(self, refs: Refs) -> list[MailRef]:
-        return [ref for ref in ([refs] if isinstance(refs, MailRef) else refs) if ref in self._mails]
+        given = [refs] if isinstance(refs, MailRef) else refs
+        return [ref for ref in dict.fromkeys(given) if ref in self._mails]
 
     def mark_seen(self, refs: Refs, *, seen: bool = True) -> Moved:
         """See `Mailbox.mark_seen`."""
@@ -234,9 +243,3 @@ class MemoryMailbox:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _body_matches(query: MailQuery, mail: Mail) -> bool:
-    wanted = [value.casefold() for value in query.texts("body") if isinstance(value, str)]
-    text = f"{mail.text}\n{mail.html}".casefold()
-    return not wanted or any(value in text for value in wanted)

@@ -6,20 +6,10 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from tenacity import (
-    Retrying,
-    retry_if_exception,
-    stop_after_attempt,
-    stop_before_delay,
-    wait_exponential_jitter,
-)
-
-from airflow_email_conn.errors import EmailError
+from airflow_email_conn.hooks.patience import patient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tenacity import RetryCallState
 
     from airflow_email_conn.model.draft import Draft, SendReceipt
 
@@ -27,7 +17,6 @@ __all__ = ["deliver", "generated", "log_receipt"]
 
 log = logging.getLogger(__name__)
 
-_TRIES: Final = 4
 # Callbacks of a DAG run in its processor, which is killed after 50 s ([dag_processor]
 # dag_file_processor_timeout): no new try begins later than this.
 _SECONDS: Final = 20.0
@@ -40,13 +29,7 @@ def deliver(send: Callable[[Draft], SendReceipt], draft: Draft) -> SendReceipt:
 
     :raises EmailError: as `send` raised it last.
     """
-    attempts = Retrying(
-        retry=retry_if_exception(_may_heal),
-        wait=wait_exponential_jitter(initial=1, max=8),
-        stop=stop_after_attempt(_TRIES) | stop_before_delay(_SECONDS),
-        before_sleep=_tell,
-        reraise=True,
-    )
+    attempts = patient(log, "Not sent", seconds=_SECONDS)
     receipt: SendReceipt = attempts(send, draft)
     log_receipt(log, receipt)
     return receipt
@@ -67,13 +50,3 @@ def generated(draft: Draft) -> Draft:
     if any(name.lower() == "auto-submitted" for name in draft.headers):
         return draft
     return replace(draft, headers={"Auto-Submitted": "auto-generated", **draft.headers})
-
-
-def _may_heal(error: BaseException) -> bool:
-    return isinstance(error, EmailError) and error.retryable
-
-
-def _tell(state: RetryCallState) -> None:
-    outcome, action = state.outcome, state.next_action
-    if outcome and action:
-        log.warning("Not sent, next try in %.0f s: %s", action.sleep, outcome.exception())

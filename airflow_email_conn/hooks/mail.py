@@ -13,6 +13,7 @@ from airflow_email_conn.client import open_mailbox, open_sender, send
 from airflow_email_conn.errors import DeliveryUnknownError, DraftError, SettingsError
 from airflow_email_conn.hooks.connection import settings_of
 from airflow_email_conn.hooks.failures import DeliveryUnknownFailError
+from airflow_email_conn.hooks.patience import patient
 from airflow_email_conn.hooks.probe import probe
 from airflow_email_conn.wire.compose.message import check
 
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_email_conn.backends.base import Mailbox, Sender
+    from airflow_email_conn.hooks.preview import Preview
     from airflow_email_conn.model.draft import Draft, SendReceipt
+    from airflow_email_conn.model.query import MailQuery
     from airflow_email_conn.model.server import Server
     from airflow_email_conn.model.settings import EmailSettings
 
 __all__ = ["EmailHook"]
+
+_SECONDS = 60.0  # no new try to open a mailbox begins later than this
 
 
 class EmailHook(BaseHook):
@@ -53,10 +58,34 @@ class EmailHook(BaseHook):
     def mailbox(self) -> Mailbox:
         """The incoming side, signed in; use it in a `with` statement.
 
+        A server that cannot be reached, or is too busy, is tried up to four times within a minute. One that
+        asks to be left alone for longer is not: the error says for how long, for the task's `retry_delay`.
+
         :raises CapabilityError, SettingsError, ServerError, NetworkError:
         """
         self._warn_of_unchecked(self.settings.incoming)
-        return open_mailbox(self.settings)
+        mailbox: Mailbox = patient(self.log, "No mailbox", seconds=_SECONDS)(open_mailbox, self.settings)
+        return mailbox
+
+    def preview(
+        self,
+        query: MailQuery,
+        *,
+        folder: str = "INBOX",
+        limit: int | None = 100,
+        newest_first: bool = True,
+    ) -> list[Preview]:
+        """The newest mails of a folder, which of them the query would take, and why the others not.
+
+        Changes nothing and downloads no file.
+
+        :param limit: look at so many mails; None for all.
+        :raises CapabilityError, QueryError, SettingsError, ServerError, NetworkError:
+        """
+        from airflow_email_conn.hooks.preview import preview  # noqa: PLC0415 - loaded when needed
+
+        with self.mailbox() as mailbox:
+            return preview(mailbox, query, folder=folder, limit=limit, newest_first=newest_first)
 
     def sender(self) -> Sender:
         """The outgoing side, signed in, to send many mails over one connection; use it in a `with` statement.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from airflow_email_conn.client import open_mailbox, open_sender
 from airflow_email_conn.errors import CapabilityError, EmailError
-from airflow_email_conn.model.query import MailQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +92,7 @@ class _Try:
 def _read_inbox(settings: EmailSettings, on_step: OnStep) -> str:
     with open_mailbox(settings, on_step=on_step) as mailbox:
         on_step("open INBOX")
-        next(iter(mailbox.search(MailQuery(), limit=1, newest_first=True)), None)
+        mailbox.position()  # not a search: by POP3 that could mean a mail of 100 MB
         if not mailbox.capabilities.folders:
             return ""
         count = len(mailbox.folders())

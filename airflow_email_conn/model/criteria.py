@@ -9,13 +9,31 @@ from typing import Any, TypeAlias
 
 from airflow_email_conn.errors import QueryError
 
-__all__ = ["TextFilter", "Texts", "read_bool", "read_limit", "read_size", "read_texts", "read_time"]
+__all__ = [
+    "MAX_VALUES",
+    "TextFilter",
+    "Texts",
+    "plain_text",
+    "read_addresses",
+    "read_bool",
+    "read_limit",
+    "read_plain_texts",
+    "read_raw",
+    "read_regex",
+    "read_size",
+    "read_texts",
+    "read_time",
+    "read_types",
+]
 
-TextFilter: TypeAlias = "str | re.Pattern[str] | Mapping[str, str] | Iterable[TextFilter] | None"
+TextFilter: TypeAlias = "str | re.Pattern[str] | Mapping[str, Any] | Iterable[TextFilter] | None"
 Texts: TypeAlias = "tuple[str | re.Pattern[str], ...]"
 
-_MAX_VALUES = 1000  # values of one criterion; a server's command line has an end too
+MAX_VALUES = 1000  # values of one criterion; a server's command line has an end too
 _MAX_TEXT = 1000  # characters of one value
+# Of a pattern that comes as text. Others travel with it in JSON; DEBUG, which prints, does not.
+_FLAGS = int(re.IGNORECASE | re.UNICODE)
+_KNOWN_FLAGS = int(re.ASCII | re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.UNICODE)
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -33,15 +51,57 @@ def read_texts(field: str, value: TextFilter) -> Texts:
     texts = tuple(_text(field, item) for item in value)
     if not texts:
         raise QueryError(f"{field}: an empty list would match nothing; leave it out (None) to take any")
-    if len(texts) > _MAX_VALUES:
-        raise QueryError(f"{field}: more than {_MAX_VALUES} values")
+    if len(texts) > MAX_VALUES:
+        raise QueryError(f"{field}: more than {MAX_VALUES} values")
     return texts
 
 
-def _text(field: str, value: object) -> str | re.Pattern[str]:
+def read_addresses(field: str, value: TextFilter) -> Texts:
+    """Addresses and domains, ready to compare, or patterns. :raises QueryError: neither of them."""
+    return tuple(_address(field, item) for item in read_texts(field, value))
+
+
+def _address(field: str, value: str | re.Pattern[str]) -> str | re.Pattern[str]:
     if isinstance(value, re.Pattern):
         return value
-    if isinstance(value, Mapping):
+    text = value.strip().lower()
+    local, at, domain = text.rpartition("@")
+    if not at or not domain or any(c in text for c in " <>,;*"):
+        raise QueryError(
+            f"{field}: {value!r:.80} is neither an address (a@b.c) nor a domain (@b.c); "
+            'for anything else use {"regex": "..."}'
+        )
+    return f"{local}@{domain}"
+
+
+def read_types(field: str, value: TextFilter) -> Texts:
+    """MIME types as globs, or patterns. :raises QueryError: a text without a slash, which fits none."""
+    texts = read_texts(field, value)
+    for item in texts:
+        if isinstance(item, str) and "/" not in item:
+            raise QueryError(f"{field}: {item!r:.80} is no MIME type such as text/csv or image/*")
+    return texts
+
+
+def read_plain_texts(field: str, value: TextFilter) -> Texts:
+    """Texts for a server to find. :raises QueryError: a pattern, which no server can."""
+    texts = read_texts(field, value)
+    if any(isinstance(item, re.Pattern) for item in texts):
+        raise QueryError(f"{field}: the server finds texts, not patterns; match the fetched mail's text")
+    return texts
+
+
+def read_raw(field: str, value: object) -> str | None:
+    """A search in the server's own syntax, or not set. :raises QueryError: empty, or no line of text."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip() or any(c in value for c in "\0\r\n"):
+        raise QueryError(f"{field}: must not be empty nor contain NUL, CR or LF")
+    return value
+
+
+def _text(field: str, value: object) -> str | re.Pattern[str]:
+    if isinstance(value, re.Pattern | Mapping):
         return _pattern(field, value)
     if not isinstance(value, str):
         raise QueryError(f"{field}: a text or a pattern, not {type(value).__name__}")
@@ -54,14 +114,41 @@ def _text(field: str, value: object) -> str | re.Pattern[str]:
     return value
 
 
-def _pattern(field: str, value: Mapping[Any, Any]) -> re.Pattern[str]:
-    source = value.get("regex")
-    if set(value) != {"regex"} or not isinstance(source, str):
+def read_regex(field: str, value: object) -> re.Pattern[str]:
+    """A pattern; a text is one too, and ignores case. :raises QueryError: not a regular expression."""
+    if isinstance(value, re.Pattern | Mapping):
+        return _pattern(field, value)
+    if not isinstance(value, str) or not value.strip():
+        raise QueryError(f"{field}: a regular expression that is not empty, not {value!r:.40}")
+    return _compiled(field, value, _FLAGS)
+
+
+def _pattern(field: str, value: re.Pattern[Any] | Mapping[Any, Any]) -> re.Pattern[str]:
+    if isinstance(value, re.Pattern):
+        if not isinstance(value.pattern, str):
+            raise QueryError(f"{field}: a pattern of text, not of bytes")
+        return value
+    source, flags = value.get("regex"), value.get("flags", _FLAGS)
+    known = isinstance(flags, int) and not isinstance(flags, bool) and not flags & ~_KNOWN_FLAGS
+    if not set(value) <= {"regex", "flags"} or not isinstance(source, str) or not known:
         raise QueryError(f'{field}: a pattern is written {{"regex": "..."}}')
+    return _compiled(field, source, flags)
+
+
+def _compiled(field: str, source: str, flags: int) -> re.Pattern[str]:
     try:
-        return re.compile(source, re.IGNORECASE)
-    except re.error as exc:
+        return re.compile(source, flags)
+    # ValueError: flags that exclude each other; OverflowError: a count beyond all bounds.
+    except (re.error, ValueError, OverflowError, RecursionError) as exc:
         raise QueryError(f"{field}: not a regular expression: {exc}") from exc
+
+
+def plain_text(value: str | re.Pattern[str]) -> Any:
+    """A text or a pattern in JSON, which `read_texts` makes the same value of."""
+    if isinstance(value, str):
+        return value
+    flags = value.flags & _KNOWN_FLAGS
+    return {"regex": value.pattern} | ({} if flags == _FLAGS else {"flags": flags})
 
 
 def read_bool(field: str, value: object) -> bool | None:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["Address", "Attachment", "Mail", "MailRef", "MailSummary"]
 
@@ -94,13 +97,16 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailSummary:
-    """What a search yields: the envelope and the list of attachments, no bodies.
+    r"""What a search yields: the envelope and the list of attachments, no bodies.
 
     :param date: the Date header with its zone; None where it has none that can be understood.
     :param received: when the server took the mail in (IMAP INTERNALDATE); None where it does not say.
     :param size: bytes of the whole mail on the wire.
     :param in_reply_to: Message-IDs in order, as `references`; with angle brackets.
+    :param answered: somebody answered it, as far as the server knows (IMAP `\Answered`).
     :param automatic: a program or a mailing list sent it, as it says itself (RFC 3834); not to be answered.
+    :param headers: the header fields that the query asked for, in order, decoded: (name as written, value);
+        in a Mail every one.
     :param defects: what was wrong with the mail and how it was read nevertheless, one line each.
     """
 
@@ -115,16 +121,23 @@ class MailSummary:
     size: int = 0
     seen: bool = False
     flagged: bool = False
+    answered: bool = False
     in_reply_to: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     automatic: bool = False
     attachments: tuple[Attachment, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
     defects: tuple[str, ...] = ()
 
     @property
     def message_id(self) -> str | None:
         """The Message-ID header with angle brackets, or None."""
         return self.ref.message_id
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name, in any case of letters; None without one."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), None)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form: times in ISO 8601, addresses as {email, name}."""
@@ -140,19 +153,19 @@ class MailSummary:
 class Mail(MailSummary):
     """The whole mail, decoded.
 
-    :param headers: every header in order, decoded: (name as written, value).
     :param text: the plain text to be read; empty where there is none.
     :param html: the HTML to be read; empty where there is none. As the sender wrote it: not safe to show.
     """
 
-    headers: tuple[tuple[str, str], ...] = ()
     text: str = ""
     html: str = ""
 
-    def header(self, name: str) -> str | None:
-        """The first header of that name, in any case of letters; None without one."""
-        wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), None)
+    def summary(self, header_names: Iterable[str] = ()) -> MailSummary:
+        """As a search yields it, with the header fields of these names."""
+        keys = frozenset(name.lower() for name in header_names)
+        values = {f.name: getattr(self, f.name) for f in fields(MailSummary)}
+        values["headers"] = tuple([item for item in self.headers if item[0].lower() in keys])
+        return MailSummary(**values)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form. Holds the whole text: not for XCom."""
@@ -161,7 +174,7 @@ class Mail(MailSummary):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Mail:
         """Inverse of `as_dict`. :raises KeyError, TypeError, ValueError: not such a form."""
-        return cls(**_revived(data) | {"headers": tuple((k, v) for k, v in data["headers"])})
+        return cls(**_revived(data))
 
 
 def _plain(value: Any) -> Any:
@@ -188,5 +201,6 @@ def _revived(data: dict[str, Any]) -> dict[str, Any]:
         out[name] = datetime.fromisoformat(data[name]) if data.get(name) else None
     for name in ("in_reply_to", "references", "defects"):
         out[name] = tuple(data.get(name) or ())
+    out["headers"] = tuple((name, value) for name, value in data.get("headers") or ())
     out["attachments"] = tuple(Attachment.from_dict(item) for item in data.get("attachments") or ())
     return out

@@ -1,198 +1,198 @@
-"""Where fetched files go: `<path>/dt=<day received, UTC>/<id>/<file>`, and `_manifest.json`, written last.
+"""Where fetched files go: into a folder for each mail (see `claims`), and then its manifest.
 
-A folder with a manifest is complete. A rerun finds it and takes nothing from the server again.
+A folder with a manifest is complete: a rerun finds it and takes nothing from the server again.
+
+Mails are stored in batches. The folders of a batch are found first; then all files that are missing come by
+one `save_many`, many at a time on the wire, one open at a time here; and each mail's manifest is written when
+its last file is there. A mail that cannot be had gets no manifest, and does not stop the others.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from datetime import timezone
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
 
-from airflow_email_conn.errors import MailNotFoundError
-from airflow_email_conn.model.filename import mail_folder_name, safe_file_name, unique
+from airflow_email_conn.backends.base import Unfetched
+from airflow_email_conn.errors import EmailError, MailNotFoundError, ServerError, UnavailableError
+from airflow_email_conn.model.filename import safe_file_name, unique
 from airflow_email_conn.model.message import Attachment
+from airflow_email_conn.operators.claims import Claims, Hashing, release
+from airflow_email_conn.operators.manifest import MANIFEST, Manifest, part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator
 
     from airflow.sdk import ObjectStoragePath
 
-    from airflow_email_conn.backends.base import Mailbox
-    from airflow_email_conn.model.message import MailRef, MailSummary
+    from airflow_email_conn.backends.base import Mailbox, Saved, What
+    from airflow_email_conn.model.message import MailSummary
 
-__all__ = ["MANIFEST", "MailStore"]
+__all__ = ["MailStore", "Stored"]
 
-MANIFEST = "_manifest.json"
 _EML = "mail.eml"
-_MARK = "_claim-"  # and a digest of the mail's place; goes with the manifest, but stays where a mail gave way
-_NO_DAY = "unknown"  # of a mail that no server dated
-_ENTRY = ("part", "name", "stored_as", "size", "sha256", "content_type")
+_BATCH = 100  # mails: their files share few round trips, and few marks are left by a task that is killed
 
-_Wanted: TypeAlias = "Sequence[Attachment | MailRef]"
-_Files: TypeAlias = "dict[str, dict[str, Any]]"  # a manifest's entries by part; the whole mail is part ""
+
+@dataclass(slots=True)
+class Stored:
+    """A mail's way into storage.
+
+    :param wanted: what of it is to be stored: attachments, and its reference for the whole mail.
+    :param files: in the end an entry for each: path, name, size (bytes), sha256, content_type, message_id.
+    :param error: why it could not be stored.
+    """
+
+    mail: MailSummary
+    wanted: list[What]
+    files: list[dict[str, Any]] = field(default_factory=list)
+    error: EmailError | None = None
 
 
 class MailStore:
-    """Stores attachments of mails below one path.
+    """Stores files of mails below one path.
 
     :param root: a local or remote path.
     :param mailbox: where the mails lie.
     """
 
     def __init__(self, root: ObjectStoragePath, mailbox: Mailbox) -> None:
-        self._root = root
         self._mailbox = mailbox
+        self._claims = Claims(root, mailbox)
 
-    def store(
-        self, mail: MailSummary, attachments: Sequence[Attachment], *, eml: bool
-    ) -> list[dict[str, Any]]:
-        """Store a mail's files, or find that they are there.
+    def store(self, mails: Iterable[Stored]) -> Iterator[Stored]:
+        """Store what is wanted of each, or find that it is there; each comes back with `files` or `error`.
 
-        :param eml: the whole mail too, as `mail.eml`.
-        :returns: an entry for each file: path, name, size (bytes), sha256, content_type, message_id.
-        :raises MailNotFoundError: not all of it is stored, and the mail is gone.
+        :raises NetworkError, ServerError: the mailbox is lost; what came back before is stored.
         """
-        wanted: _Wanted = [*attachments, *([mail.ref] if eml else [])]
-        folder, known = self._place(mail, wanted)
-        if known is None or any(_part(what) not in known for what in wanted):
-            known = known or {}
-            try:
-                self._save_all(wanted, folder, known)
-            except MailNotFoundError:
-                _unclaim(folder, mail)
-                raise
-            manifest = {"mail": mail.as_dict(), "files": list(known.values())}
-            (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-            _unclaim(folder, mail)
-        return [
-            {
-                "path": str(folder / known[_part(what)]["stored_as"]),
-                "message_id": mail.message_id,
-                **{key: known[_part(what)][key] for key in ("name", "size", "sha256", "content_type")},
-            }
-            for what in wanted
-        ]
+        batch: list[_Folder] = []
+        claimed: set[ObjectStoragePath | None] = set()
+        for stored in mails:
+            usual = self._claims.usual(stored.mail)
+            # A look-alike of the batch would only see its claim; it must see its manifest.
+            if len(batch) >= _BATCH or (usual is not None and usual in claimed):
+                yield from self._fill(batch)
+                batch, claimed = [], set()
+            batch.append(self._placed(stored))
+            claimed.add(usual)
+        yield from self._fill(batch)
 
-    def _place(self, mail: MailSummary, wanted: _Wanted) -> tuple[ObjectStoragePath, _Files | None]:
-        """The folder of a mail, and what is stored there; None when nothing is."""
-        when = mail.received or mail.date
-        day = self._root / f"dt={when.astimezone(timezone.utc).strftime('%Y-%m-%d') if when else _NO_DAY}"
-        name = mail_folder_name(mail.message_id)
-        if not name:
-            folder = day / f"mail-{self._digest(mail.ref)}"
-            return folder, _files(_read_manifest(folder))
-        folder = day / name
-        manifest = _read_manifest(folder)
-        alone = False
-        if manifest is None:
-            alone = _claim(folder, mail)
-            manifest = _read_manifest(folder)  # another task may have finished meanwhile
-        if self._is_same(mail, manifest, wanted) if manifest else alone:
-            return folder, _files(manifest)
-        # Anybody can send a second mail with the Message-ID of the first: both must be kept.
-        folder = day / f"{name}~{self._digest(mail.ref)[:16]}"
-        return folder, _files(_read_manifest(folder))
-
-    def _is_same(self, mail: MailSummary, manifest: dict[str, Any], wanted: _Wanted) -> bool:
-        """Whether a manifest is about this mail: it lies at the same place, or its files are the same."""
-        told = manifest["mail"]
-        if told["ref"] == mail.ref.as_dict():
-            return True
-        if told["size"] != mail.size:
-            return False
-        known = _files(manifest) or {}
-        stored = [what for what in wanted if _part(what) in known]
-        return all(self._digest(what) == known[_part(what)]["sha256"] for what in stored)
-
-    def _digest(self, what: Attachment | MailRef) -> str:
-        hashing = _Hashing(None)
-        self._mailbox.save(what, hashing)
-        return hashing.digest.hexdigest()
-
-    def _save_all(self, wanted: _Wanted, folder: ObjectStoragePath, known: _Files) -> None:
-        """Stream what is missing into the folder, and note it in `known`."""
-        taken = {MANIFEST, _EML, *(entry["stored_as"].casefold() for entry in known.values())}
-        folder.mkdir(parents=True, exist_ok=True)
-        for what in wanted:
-            if _part(what) in known:
-                continue
-            if isinstance(what, Attachment):
-                name, content_type = what.name, what.content_type
-                stored_as = unique(safe_file_name(name), taken)
-            else:
-                name = stored_as = _EML
-                content_type = "message/rfc822"
-            size, sha256 = self._save(what, folder / stored_as)
-            values = (_part(what), name, stored_as, size, sha256, content_type)
-            known[_part(what)] = dict(zip(_ENTRY, values, strict=True))
-
-    def _save(self, what: Attachment | MailRef, path: ObjectStoragePath) -> tuple[int, str]:
-        """Stream one file; its size and digest."""
+    def _placed(self, stored: Stored) -> _Folder:
         try:
-            with path.open("wb") as file:  # type: ignore[no-untyped-call]
-                hashing = _Hashing(file)
-                size = self._mailbox.save(what, hashing)
-        except MailNotFoundError:
-            path.unlink()  # an empty file that nobody will complete
+            return _Folder(stored, *self._claims.claim(stored.mail, stored.wanted))
+        except UnavailableError:  # not about this mail
             raise
-        return size, hashing.digest.hexdigest()
+        except ServerError as exc:
+            stored.error = exc
+            return _Folder(stored, None, None)
+
+    def _fill(self, batch: list[_Folder]) -> Iterator[Stored]:
+        """Save what is missing; a folder is finished when its last file has come."""
+        owners = {what: folder for folder in batch for what in folder.missing}
+        writing = _Writing(owners)
+        results = self._mailbox.save_many(owners, writing.open) if owners else iter(())
+        try:
+            for folder in batch:
+                for _ in folder.missing:
+                    folder.take(next(results), writing)
+                yield folder.finished()
+        finally:
+            writing.close()
 
 
-def _claim(folder: ObjectStoragePath, mail: MailSummary) -> bool:
-    """Whether the folder is this mail's alone while there is no manifest.
+class _Folder:
+    """The folder of one mail while it is being filled.
 
-    Two tasks may store two mails with one Message-ID at the same time. Each leaves a mark before it looks for
-    others, so at least one of them sees the other, and gives way.
+    :param path: None when it could not be found, since the mail cannot be had.
     """
-    mark = _mark(mail)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / mark).write_bytes(b"1")
-    return all(path.name == mark for path in folder.iterdir() if path.name.startswith(_MARK))
+
+    def __init__(self, stored: Stored, path: ObjectStoragePath | None, manifest: Manifest | None) -> None:
+        self._stored = stored
+        self._path = path
+        self._manifest = manifest or Manifest({}, {})
+        self._new = manifest is None
+        wanted = stored.wanted if path else []
+        self.missing = [what for what in wanted if part_of(what) not in self._manifest.files]
+        self._names = self._free_names()
+
+    def _free_names(self) -> dict[What, str]:
+        files = self._manifest.files.values()
+        taken = {MANIFEST, _EML, *(entry["stored_as"].casefold() for entry in files)}
+        return {
+            what: unique(safe_file_name(what.name), taken) if isinstance(what, Attachment) else _EML
+            for what in self.missing
+        }
+
+    def open(self, what: What) -> IO[bytes]:
+        """The file to write."""
+        assert self._path is not None
+        self._path.mkdir(parents=True, exist_ok=True)
+        file: IO[bytes] = self._file(what).open("wb")  # type: ignore[no-untyped-call]
+        return file
+
+    def take(self, result: Saved | Unfetched, writing: _Writing) -> None:
+        """Note what became of the next missing file."""
+        what = result.what
+        writing.close()
+        if isinstance(result, Unfetched):
+            self._stored.error = self._stored.error or result.error
+            if self._file(what).exists():
+                self._file(what).unlink()  # nobody will complete it
+            return
+        name, content_type = (
+            (what.name, what.content_type) if isinstance(what, Attachment) else (_EML, "message/rfc822")
+        )
+        self._manifest.add(what, name, self._names[what], result.size, writing.digest(what), content_type)
+
+    def finished(self) -> Stored:
+        """Write the manifest if all is there; what became of the mail."""
+        stored = self._stored
+        if self._path is None:
+            return stored
+        if stored.error is None and (self.missing or self._new):
+            self._manifest.write(self._path, stored.mail)
+        if stored.error is None or isinstance(stored.error, MailNotFoundError):
+            release(self._path, stored.mail)
+        if stored.error is None:
+            stored.files = [self._entry(what) for what in stored.wanted]
+        return stored
+
+    def _entry(self, what: What) -> dict[str, Any]:
+        assert self._path is not None
+        known = self._manifest.files[part_of(what)]
+        told = {key: known[key] for key in ("name", "size", "sha256", "content_type")}
+        return {
+            "path": str(self._path / known["stored_as"]),
+            "message_id": self._stored.mail.message_id,
+            **told,
+        }
+
+    def _file(self, what: What) -> ObjectStoragePath:
+        assert self._path is not None
+        return self._path / self._names[what]
 
 
-def _unclaim(folder: ObjectStoragePath, mail: MailSummary) -> None:
-    mark = folder / _mark(mail)
-    if mark.exists():
-        mark.unlink()
+class _Writing:
+    """The one file that is open: a file of object storage holds megabytes until it is closed."""
 
+    def __init__(self, owners: dict[What, _Folder]) -> None:
+        self._owners = owners
+        self._digests: dict[What, Any] = {}
+        self._file: IO[bytes] | None = None
 
-def _mark(mail: MailSummary) -> str:
-    place = f"{mail.ref.folder} {mail.ref.validity} {mail.ref.uid}"
-    return _MARK + hashlib.sha256(place.encode("utf-8", "replace")).hexdigest()[:16]
+    def open(self, what: What) -> Hashing:
+        """A target for `save_many`, which has written the one before to its end."""
+        self.close()
+        self._file = self._owners[what].open(what)
+        hashing = Hashing(self._file)
+        self._digests[what] = hashing.digest
+        return hashing
 
+    def digest(self, what: What) -> str:
+        """SHA-256 of what was written, in hexadecimal."""
+        return str(self._digests.pop(what).hexdigest())
 
-def _read_manifest(folder: ObjectStoragePath) -> dict[str, Any] | None:
-    """The manifest of a folder; None without one, or when it was cut short while it was written."""
-    path = folder / MANIFEST
-    if not path.exists():
-        return None
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        complete = all(key in entry for entry in manifest["files"] for key in _ENTRY)
-        return manifest if complete and {"ref", "size"} <= manifest["mail"].keys() else None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
-def _files(manifest: dict[str, Any] | None) -> _Files | None:
-    return None if manifest is None else {entry["part"]: entry for entry in manifest["files"]}
-
-
-def _part(what: Attachment | MailRef) -> str:
-    return what.part if isinstance(what, Attachment) else ""
-
-
-class _Hashing:
-    """A file whose content is hashed on its way in, or only hashed."""
-
-    def __init__(self, file: IO[bytes] | None) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-
-    def write(self, data: bytes) -> None:
-        """Hash, and write."""
-        self.digest.update(data)
-        if self._file:
-            self._file.write(data)
+    def close(self) -> None:
+        """Close the file that is open, if one is."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()

@@ -9,7 +9,6 @@ from airflow_email_conn.errors import QueryError
 from airflow_email_conn.hooks.failures import no_useless_retries
 from airflow_email_conn.hooks.mail import EmailHook
 from airflow_email_conn.model.criteria import read_bool
-from airflow_email_conn.model.query import FILTERS
 from airflow_email_conn.operators.given import GivenOrFound
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class UpdateEmailOperator(GivenOrFound):
                 raise QueryError(f"{name}: is empty; leave it out (None) to leave the mails where they are")
         if self.move_to and self.switch("delete"):
             raise QueryError("move_to, delete: one of them, not both")
-        if self.searches and all(getattr(self, name) is None for name in FILTERS):
+        if self.searches and self.query.takes_all:
             raise QueryError(
                 "mails: neither mails nor a filter; to change every mail of the folder say larger_than=0"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import secrets
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiError", "Deployment", "running_airflow"]
 
+_AIRFLOW = (sys.executable, "-m", "airflow")
 _START_SECONDS = 120.0
 _CALLS = 3  # of the REST API, when it fails
 # Without --skip-serve-logs two of them would serve logs on every address of the machine.
@@ -61,6 +63,8 @@ class Deployment:
     url: str
     _token: str = field(repr=False)
     _settings: Mapping[str, str] = field(repr=False)
+    _processes: dict[str, ServerProcess] = field(repr=False)
+    _stack: contextlib.ExitStack = field(repr=False)
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
         """Call the REST API as an admin. :raises ApiError: what it refuses."""
@@ -83,6 +87,15 @@ class Deployment:
             env={**os.environ, **self._settings},
         )
         return run.stdout.decode().split("\0")[1:]
+
+    def kill(self, component: str) -> None:
+        """End a component by SIGKILL; `start` runs it again."""
+        self._processes[component].kill()
+
+    def start(self, component: str) -> None:
+        """Run a component."""
+        (command,) = (each for each in _COMPONENTS if each[0] == component)
+        self._processes[component] = _running(self._stack, self.home, command, self._settings)
 
     def trigger(self, dag_id: str, **conf: Any) -> str:
         """Start a run; its id."""
@@ -129,16 +142,22 @@ def running_airflow(home: Path, dags: Sequence[Path], environment: Mapping[str, 
     port = _free_port()
     url = f"http://{HOST}:{port}"
     settings = {**_settings(home, dags, url), **environment}
-    airflow = (sys.executable, "-m", "airflow")
     subprocess.run(
-        [*airflow, "db", "migrate"], check=True, capture_output=True, env={**os.environ, **settings}
+        [*_AIRFLOW, "db", "migrate"], check=True, capture_output=True, env={**os.environ, **settings}
     )
     with contextlib.ExitStack() as stack:
         commands = (("api-server", "--host", HOST, "--port", str(port), "--workers", "1"), *_COMPONENTS)
-        for command in commands:
-            log = home / "out" / f"{command[0]}.log"
-            stack.enter_context(ServerProcess.running([*airflow, *command], log, settings))
-        yield _ready(home, url, settings)
+        processes = {command[0]: _running(stack, home, command, settings) for command in commands}
+        token = _token_when_healthy(home, url)
+        yield Deployment(home, url, token, settings, processes, stack)
+
+
+def _running(
+    stack: contextlib.ExitStack, home: Path, command: Sequence[str], settings: Mapping[str, str]
+) -> ServerProcess:
+    logs = (home / "out" / f"{command[0]}{number or ''}.log" for number in itertools.count())
+    log = next(each for each in logs if not each.exists())
+    return stack.enter_context(ServerProcess.running([*_AIRFLOW, *command], log, settings))
 
 
 def _settings(home: Path, dags: Sequence[Path], url: str) -> dict[str, str]:
@@ -163,11 +182,12 @@ def _settings(home: Path, dags: Sequence[Path], url: str) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "12",
     }
 
 
-def _ready(home: Path, url: str, settings: Mapping[str, str]) -> Deployment:
-    """Wait until all of them are healthy. :raises ServerStartError:"""
+def _token_when_healthy(home: Path, url: str) -> str:
+    """Wait until all of them are healthy; a token for the API. :raises ServerStartError:"""
     end = time.monotonic() + _START_SECONDS
     health: Any = None
     while time.monotonic() < end:
@@ -175,8 +195,7 @@ def _ready(home: Path, url: str, settings: Mapping[str, str]) -> Deployment:
             health = _call("GET", f"{url}/api/v2/monitor/health")
             parts = ("scheduler", "dag_processor", "triggerer")
             if all((health.get(part) or {}).get("status") == "healthy" for part in parts):
-                token = _call("GET", f"{url}/auth/token")["access_token"]
-                return Deployment(home, url, token, settings)
+                return str(_call("GET", f"{url}/auth/token")["access_token"])
         time.sleep(0.5)
     raise ServerStartError(f"Airflow did not start: {health}; see {home / 'out'}")
 

@@ -20,7 +20,8 @@ from airflow_email_conn.errors import NetworkError
 from airflow_email_conn.hooks.mail import EmailHook
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.operators.mail import FetchEmailOperator, SendEmailOperator, UpdateEmailOperator
-from airflow_email_conn.operators.storage import MANIFEST, MailStore
+from airflow_email_conn.operators.manifest import MANIFEST
+from airflow_email_conn.operators.storage import MailStore, Stored
 from airflow_email_conn.sensors.mail import EmailSensor
 from tests.airflow.conftest import ROBOT, VENDOR
 from tests.contract.mails import CSV, RECEIVED, invoice, plain
@@ -273,18 +274,17 @@ def test_two_tasks_that_store_look_alikes_at_once(
     class Meeting(MailStore):
         """Waits for the other one between finding its place and storing."""
 
-        def _place(self, *arguments: Any) -> Any:
-            place = super()._place(*arguments)
+        def _placed(self, *arguments: Any) -> Any:
+            place = super()._placed(*arguments)
             meeting.wait()
             return place
 
     def store(index: int) -> None:
         mailbox = opened[index]
         mail = list(mailbox.search(MailQuery()))[index]
-        (entry,) = Meeting(ObjectStoragePath(tmp_path.as_uri()), mailbox).store(
-            mail, mail.attachments, eml=False
-        )
-        results[index] = entry["path"]
+        wanted = [Stored(mail, list(mail.attachments))]
+        (stored,) = Meeting(ObjectStoragePath(tmp_path.as_uri()), mailbox).store(wanted)
+        results[index] = stored.files[0]["path"]
 
     opened = [mailboxes(ROBOT), mailboxes(ROBOT)]
     threads = [threading.Thread(target=store, args=(index,)) for index in range(2)]
@@ -356,15 +356,16 @@ def test_fetch_keeps_files_and_mails_apart(robot: Mailbox, embedded: EmbeddedSer
 def test_fetch_survives_a_cut_and_completes(
     robot: Mailbox, embedded: EmbeddedServers, connect: Callable[..., None], tmp_path: Path
 ) -> None:
-    """A connection that breaks in the middle of a file: an error to retry, no manifest, then all of it."""
+    """A file over which the connection always breaks has no manifest; breaks once, and the task goes on."""
     big = bytes(range(256)) * 4000
     embedded.append(ROBOT, invoice(csv=big), when=RECEIVED)
     with FaultProxy(embedded.imap_port) as proxy:
         connect({"incoming_security": "none"}, port=proxy.port)
-        proxy.fault = Fault("cut", side="server", after=500_000, once=True)
+        proxy.fault = Fault("cut", side="server", after=500_000)
         with pytest.raises(NetworkError):
             execute(fetch(tmp_path, attachment="*.csv"))
         assert list(tmp_path.glob("dt=*/*/_manifest.json")) == []
+        proxy.fault = Fault("cut", side="server", after=500_000, once=True)
         files, _ = execute(fetch(tmp_path, attachment="*.csv"))
     assert ObjectStoragePath(files[0]["path"]).read_bytes() == big
 
@@ -459,8 +460,10 @@ def test_update_refuses_a_filter_beside_mails(robot: Mailbox, embedded: Embedded
 
 
 def test_update_wants_mails_or_a_filter(robot: Mailbox, embedded: EmbeddedServers) -> None:
-    """Every mail only when it is said."""
+    """Every mail only when it is said; a header that may be anything is no filter."""
     embedded.append(ROBOT, plain(1))
+    with pytest.raises(AirflowFailException, match="neither mails nor a filter"):
+        execute(update(header={"X-Kind": None}, delete=True))
     with pytest.raises(AirflowFailException, match="neither mails nor a filter"):
         execute(update(delete=True))
     assert len(list(robot.search(MailQuery()))) == 1

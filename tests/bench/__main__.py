@@ -1,67 +1,130 @@
-"""Run every case in a fresh process and print a table: wall time, CPU, peak memory, ratios to ours."""
+"""`poe bench`, or `poe bench find list` for some of the cases; prints Markdown.
+
+Ends with 1 when a target is missed or a row failed, and with 2 where there are no servers.
+"""
 
 from __future__ import annotations
 
-import json
+import argparse
 import os
-import resource
+import platform
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from email.message import EmailMessage
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
+from tests.bench import mails
+from tests.bench.case import Figures, Place
 from tests.bench.cases import CASES
-from tests.servers.bed import Bed, bed_unavailable, running_bed
+from tests.bench.report import missed, table
+from tests.bench.runner import run
+from tests.servers.base import HOST
+from tests.servers.bed import bed_unavailable, running_bed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROUNDS = 3
-LARGE = 30 * 1024 * 1024
+    from tests.bench.case import Case
+    from tests.servers.bed import Bed
+
+_TO_SEND: Final = 30 * 1024 * 1024
+_USERS: Final = {"many": "alice@example.test", "large": "carol@example.test"}
 
 
-def measure(case: str, index: int, place: dict[str, Any]) -> None:
-    """One case in this process; prints its figures as JSON."""
-    started: list[float] = []
+def main() -> int:
+    """Measure, and print."""
+    cases = _chosen()
+    if reason := bed_unavailable():
+        print(reason)
+        return 2
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-", dir=_memory_disk()) as scratch,
+        running_bed() as bed,
+        _sink() as sink,
+    ):
+        # Read by Airflow, where a row loads it.
+        os.environ.update(AIRFLOW_HOME=scratch, AIRFLOW__CORE__LOAD_EXAMPLES="False")
+        ports = {"imap": bed.imap_port, "pop3": bed.ports.pop3, "imaps": bed.imaps_port, "smtp": sink, "": 0}
+        _fill(bed)
+        place = Place(0, "", "", "", _authorities(bed, Path(scratch)), _file_to_send(Path(scratch)), scratch)
+        print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.platform()}\n")
+        failures = 0
+        for case in cases:
+            user = _USERS[case.mailbox]
+            where = replace(place, user=user, password=bed.users[user], folder=case.folder)
+            failures += _measure(case, replace(where, port=ports[case.service]))
+    return 1 if failures else 0
 
-    def begin() -> None:
-        # The peak is that of the process, imports included: resetting it (clear_refs) doubles the CPU time.
-        started.extend((time.perf_counter(), _cpu(), _memory("VmRSS")))
 
-    result = CASES[case][index](place, begin)
-    wall, cpu, rss = started
-    figures = {
-        "wall": time.perf_counter() - wall,
-        "cpu": _cpu() - cpu,
-        "peak": _memory("VmHWM") - rss,
-        "result": result,
-    }
-    print(json.dumps(figures))
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+def _chosen() -> list[Case]:
+    parser = argparse.ArgumentParser(
+        prog="poe bench", description="Measurements side by side with the peers."
+    )
+    parser.add_argument("cases", nargs="*", metavar="case", help=", ".join(CASES))
+    parser.add_argument("--rounds", type=int, default=0, help="how often each row is timed")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.cases) - set(CASES):
+        parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    names = arguments.cases or CASES
+    return [
+        replace(case, rounds=arguments.rounds or case.rounds) for name, case in CASES.items() if name in names
+    ]
 
 
-def _memory(field: str) -> float:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) / 1024
+def _measure(case: Case, place: Place) -> int:
+    """Print the report on a case; how much was missed in it."""
+    start = time.monotonic()
+    rows = run(case, place)
+    print("\n".join(table(case, rows)), flush=True)
+    for row in rows.values():
+        if not isinstance(row, Figures):
+            print(row, file=sys.stderr)
+    print(f"({time.monotonic() - start:.0f} s)", file=sys.stderr, flush=True)
+    return missed(case, rows)
+
+
+def _fill(bed: Bed) -> None:
+    """Write the mailboxes."""
+    many, large = (bed.directory / "mail" / user for user in _USERS.values())
+    mails.write(many, mails.many())
+    mails.write(many / ".Pdf", mails.with_pdfs())
+    mails.write(large, mails.one_large())
+
+
+def _authorities(bed: Bed, scratch: Path) -> str:
+    """The system's authorities and the bed's in one file: a store of the usual size."""
+    store = scratch / "authorities.pem"
+    system = ssl.get_default_verify_paths().cafile
+    store.write_bytes((Path(system).read_bytes() if system else b"") + bed.ca.read_bytes())
+    return str(store)
+
+
+def _memory_disk() -> str | None:
+    """Where files take no time; None where there is no such place."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def _file_to_send(scratch: Path) -> str:
+    path = scratch / "large.bin"
+    path.write_bytes(os.urandom(_TO_SEND))
+    return str(path)
 
 
 @contextmanager
-def sink() -> Iterator[int]:
+def _sink() -> Iterator[int]:
     """Postfix's smtp-sink, which takes every mail and keeps none; its port."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
-    process = subprocess.Popen(["/usr/sbin/smtp-sink", "-u", "nobody", f"127.0.0.1:{port}", "100"])
+    program = shutil.which("smtp-sink", path="/usr/sbin") or "smtp-sink"
+    process = subprocess.Popen([program, "-u", "nobody", f"{HOST}:{port}", "100"])
     try:
         time.sleep(0.5)
         yield port
@@ -70,72 +133,5 @@ def sink() -> Iterator[int]:
         process.wait()
 
 
-def fill(bed: Bed, login: str) -> None:
-    """2,000 mails with a report, and one with a large file."""
-    mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = "Ann <ann@acme.com>", login, "Report of the day"
-    mail["Date"], mail["Message-ID"] = "Sat, 14 Mar 2026 10:26:53 +0100", "<NUMBER@acme.com>"
-    mail.set_content("text\n" * 50)
-    mail.add_attachment(b"a;b\r\n" * 200, "text", "csv", filename="report.csv")
-    raw = mail.as_bytes()
-    bed.empty(login)
-    for number in range(2000):
-        bed.append(login, raw.replace(b"NUMBER", b"%d" % number))
-    large = EmailMessage()
-    large.set_content("x")
-    large.add_attachment(os.urandom(LARGE), "application", "octet-stream", filename="large.bin")
-    bed.append(login, large.as_bytes(), folder="Large")
-
-
-def main() -> int:
-    """Print the table."""
-    if reason := bed_unavailable():
-        print(reason)
-        return 1
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        running_bed() as bed,
-        sink() as smtp,
-    ):
-        login = next(iter(bed.users))
-        fill(bed, login)
-        (Path(scratch) / "large.bin").write_bytes(os.urandom(LARGE))
-        place = {
-            "imaps": bed.imaps_port,
-            "ca": str(bed.ca),
-            "user": login,
-            "password": bed.users[login],
-            "sink": smtp,
-            "large": f"{scratch}/large.bin",
-            "scratch": f"{scratch}/out.bin",
-        }
-        print("| case | by | wall s | CPU s | peak +MB | CPU ratio | wall ratio |")
-        print("|---|---|---|---|---|---|---|")
-        for case, functions in CASES.items():
-            runs: list[list[dict[str, float]]] = [[] for _ in functions]
-            for _ in range(ROUNDS):
-                for index in range(len(functions)):
-                    command = [sys.executable, "-m", "tests.bench", case, str(index), json.dumps(place)]
-                    done = subprocess.run(command, check=True, capture_output=True, text=True)
-                    runs[index].append(json.loads(done.stdout))
-            table(case, runs)
-    return 0
-
-
-def table(case: str, runs: list[list[dict[str, float]]]) -> None:
-    """The medians of a case."""
-    assert len({run["result"] for rounds in runs for run in rounds}) == 1, "the peers disagree on the result"
-    ours = {key: median(run[key] for run in runs[0]) for key in ("wall", "cpu", "peak")}
-    for function, rounds in zip(CASES[case], runs, strict=True):
-        mid = {key: median(run[key] for run in rounds) for key in ours}
-        print(
-            f"| {case} | {function.__name__.split('_')[1]} | {mid['wall']:.3f} | {mid['cpu']:.3f} "
-            f"| {mid['peak']:.1f} | {mid['cpu'] / ours['cpu']:.1f} | {mid['wall'] / ours['wall']:.1f} |"
-        )
-
-
 if __name__ == "__main__":
-    if len(sys.argv) == 4:
-        measure(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]))
-    else:
-        sys.exit(main())
+    sys.exit(main())

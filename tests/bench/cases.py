@@ -1,139 +1,131 @@
-"""What is measured: the same job by this package and by a peer, each in a process of its own.
-
-A case is a function of the servers' addresses; it imports what it needs, then calls `begin()`, then works.
-"""
+"""All cases, and what is promised in them."""
 
 from __future__ import annotations
 
-import base64
-import email
-import smtplib
-import ssl
-from collections.abc import Callable
-from email.message import EmailMessage
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Final
+
+from tests.bench.case import FLOOR, Case, Target
 
 __all__ = ["CASES"]
 
-Begin: TypeAlias = Callable[[], None]
-Place: TypeAlias = dict[str, Any]
+_FIND: Final = {
+    "ours: search, save_many": "by_us:find_reports",
+    "ours: FetchEmailOperator": "by_operator:find_reports",
+    "ImapHook, FROM as raw search": "by_provider:find_reports",
+    "imap_tools, bulk": "by_imap_tools:find_reports",
+    "IMAPClient, parts": "by_imapclient:find_reports",
+}
+_FOUND: Final = "ours: search, save_many"
 
-
-def _server(place: Place, protocol: str) -> Any:
-    from airflow_email_conn.model.server import Credential, Server  # noqa: PLC0415
-
-    credential = Credential("secret", place["user"], place["password"])
-    if protocol == "smtp":
-        return Server("smtp", "127.0.0.1", place["sink"], "none", timeout=60)
-    return Server("imap", "localhost", place["imaps"], credential=credential, ca_certificates=place["ca"])
-
-
-def _client(place: Place) -> Any:
-    from imapclient import IMAPClient  # noqa: PLC0415
-
-    context = ssl.create_default_context(cafile=place["ca"])
-    client = IMAPClient("localhost", place["imaps"], ssl_context=context)
-    client.login(place["user"], place["password"])
-    client.select_folder("INBOX", readonly=True)
-    return client
-
-
-def list_ours(place: Place, begin: Begin) -> int:
-    """Envelopes and attachment lists of the whole folder."""
-    from airflow_email_conn.backends.imap.mailbox import ImapMailbox  # noqa: PLC0415
-    from airflow_email_conn.model.query import MailQuery  # noqa: PLC0415
-
-    with ImapMailbox.open(_server(place, "imap"), lambda _step: None) as mailbox:
-        begin()
-        return sum(len(mail.attachments) for mail in mailbox.search(MailQuery()))
-
-
-def list_imapclient(place: Place, begin: Begin) -> int:
-    """The same by ENVELOPE and BODYSTRUCTURE."""
-    client = _client(place)
-    begin()
-    fetched = client.fetch(
-        client.search("ALL"), ["FLAGS", "RFC822.SIZE", "INTERNALDATE", "ENVELOPE", "BODYSTRUCTURE"]
-    )
-    return sum(str(items[b"BODYSTRUCTURE"]).lower().count("report.csv") for items in fetched.values())
-
-
-def whole_ours(place: Place, begin: Begin) -> int:
-    """Every mail fetched and parsed."""
-    from airflow_email_conn.backends.imap.mailbox import ImapMailbox  # noqa: PLC0415
-    from airflow_email_conn.model.query import MailQuery  # noqa: PLC0415
-
-    with ImapMailbox.open(_server(place, "imap"), lambda _step: None) as mailbox:
-        begin()
-        return sum(
-            len(mailbox.fetch(mail.ref).attachments) for mail in mailbox.search(MailQuery(), limit=500)
-        )
-
-
-def whole_imapclient(place: Place, begin: Begin) -> int:
-    """The same with the standard library's parser."""
-    from email.policy import default  # noqa: PLC0415
-
-    client = _client(place)
-    begin()
-    total = 0
-    for uid in client.search("ALL")[:500]:
-        raw = client.fetch([uid], ["BODY.PEEK[]"])[uid][b"BODY[]"]
-        total += len(list(email.message_from_bytes(raw, policy=default).iter_attachments()))
-    return total
-
-
-def save_ours(place: Place, begin: Begin) -> int:
-    """One large attachment to disk."""
-    from airflow_email_conn.backends.imap.mailbox import ImapMailbox  # noqa: PLC0415
-    from airflow_email_conn.model.query import MailQuery  # noqa: PLC0415
-
-    with ImapMailbox.open(_server(place, "imap"), lambda _step: None) as mailbox:
-        (mail,) = mailbox.search(MailQuery(), folder="Large")
-        begin()
-        with Path(place["scratch"]).open("wb") as file:
-            return mailbox.save(mail.attachments[0], file)
-
-
-def save_imapclient(place: Place, begin: Begin) -> int:
-    """The same by one FETCH of the part."""
-    client = _client(place)
-    client.select_folder("Large", readonly=True)
-    (uid,) = client.search("ALL")
-    begin()
-    data = base64.b64decode(client.fetch([uid], ["BODY.PEEK[2]"])[uid][b"BODY[2]"])
-    return Path(place["scratch"]).write_bytes(data)
-
-
-def send_ours(place: Place, begin: Begin) -> int:
-    """One large attachment from disk."""
-    from airflow_email_conn.backends.smtp.sender import SmtpSender  # noqa: PLC0415
-    from airflow_email_conn.model.draft import Draft  # noqa: PLC0415
-
-    draft = Draft(to=["b@example.test"], subject="large", text="x", attachments=[place["large"]])
-    begin()
-    with SmtpSender.open(_server(place, "smtp"), from_address="a@example.test") as sender:
-        return len(sender.send(draft).accepted)
-
-
-def send_smtplib(place: Place, begin: Begin) -> int:
-    """The same by EmailMessage and smtplib."""
-    begin()
-    mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = "a@example.test", "b@example.test", "large"
-    mail.set_content("x")
-    mail.add_attachment(
-        Path(place["large"]).read_bytes(), "application", "octet-stream", filename="large.bin"
-    )
-    with smtplib.SMTP("127.0.0.1", place["sink"]) as client:
-        client.send_message(mail)
-    return 1
-
-
-CASES: dict[str, tuple[Callable[[Place, Begin], int], ...]] = {
-    "list 2,000 mails with attachments": (list_ours, list_imapclient),
-    "fetch and parse 500 mails": (whole_ours, whole_imapclient),
-    "save a 30 MB attachment": (save_ours, save_imapclient),
-    "send a 30 MB attachment": (send_ours, send_smtplib),
+CASES: Final = {
+    "find": Case(
+        "60 CSV attachments of one sender out of 10,000 mails",
+        "imap",
+        _FIND,
+        targets=(Target(_FOUND, "wall", 2, FLOOR), Target(_FOUND, "bytes", 1.3, FLOOR)),
+        floor="find_reports",
+        rounds=5,
+    ),
+    "far": Case(
+        "60 CSV attachments of one sender out of 10,000 mails, at 20 ms of round-trip time",
+        "imap",
+        _FIND,
+        targets=(Target(_FOUND, "wall", 2, FLOOR),),
+        floor="find_reports",
+        delay=0.01,
+    ),
+    "beside": Case(
+        "30 CSVs of 3 kB beside PDFs of 5 MB, in 300 mails",
+        "imap",
+        _FIND,
+        targets=(Target(_FOUND, "bytes", 1.3, FLOOR),),
+        floor="find_reports",
+        folder="Pdf",
+    ),
+    "list": Case(
+        "List 10,000 mails; ours, the floor and IMAPClient with their attachments",
+        "imap",
+        {
+            "ours: search": "by_us:list_all",
+            "imap_tools, headers only, one bulk": "by_imap_tools:list_all_at_once",
+            "imap_tools, headers only, bulks of 500": "by_imap_tools:list_all_in_bulks",
+            "IMAPClient, ENVELOPE, BODYSTRUCTURE": "by_imapclient:list_all",
+        },
+        targets=(
+            Target("ours: search", "wall", 1, "imap_tools, headers only, one bulk"),
+            Target("ours: search", "wall", 1, "imap_tools, headers only, bulks of 500"),
+        ),
+        floor="list_all",
+    ),
+    "read": Case(
+        "Fetch and parse 10,000 whole mails",
+        "imap",
+        {
+            "ours: search, fetch_many": "by_us:find_and_read_all",
+            "ours: fetch_many": "by_us:read_all",
+            "ImapHook, no such attachment": "by_provider:read_all",
+            "imap_tools, one bulk": "by_imap_tools:read_all_at_once",
+            "imap_tools, bulks of 500": "by_imap_tools:read_all_in_bulks",
+        },
+        targets=(
+            Target("ours: search, fetch_many", "wall", 1, "imap_tools, one bulk"),
+            Target("ours: search, fetch_many", "wall", 1, "imap_tools, bulks of 500"),
+            Target("ours: search, fetch_many", "peak", 12),
+        ),
+        floor="read_all",
+    ),
+    "save": Case(
+        "One attachment of 100 MB to a file, IMAP",
+        "imap",
+        {
+            "ours: save": "by_us:save_large",
+            "ours: search, save": "by_us:find_large",
+            "ImapHook": "by_provider:save_large",
+            "imap_tools": "by_imap_tools:save_large",
+            "IMAPClient, the part": "by_imapclient:save_large",
+        },
+        targets=(Target("ours: save", "wall", 1.6, FLOOR), Target("ours: save", "peak", 12)),
+        floor="save_large",
+        mailbox="large",
+        decodes=True,
+    ),
+    "save-pop3": Case(
+        "One attachment of 100 MB to a file, POP3",
+        "pop3",
+        {
+            "ours: save": "by_us:save_large_pop3",
+            "ours: search, save": "by_us:find_large_pop3",
+            "poplib, email": "by_stdlib:save_large",
+        },
+        targets=(Target("ours: save", "wall", 1.6, FLOOR), Target("ours: save", "peak", 12)),
+        floor="save_large_pop3",
+        mailbox="large",
+        decodes=True,
+    ),
+    "connect": Case(
+        "100 connections over TLS, signed in",
+        "imaps",
+        {
+            "ours, one SSLContext": "by_us:connect_often",
+            "ImapHook": "by_provider:connect_often",
+            "imap_tools, a context each": "by_imap_tools:connect_often",
+        },
+        targets=(Target("ours, one SSLContext", "cpu", 0.25, "ImapHook"),),
+    ),
+    "import": Case(
+        "Import on top of airflow.sdk",
+        "",
+        {
+            "ours: hooks.mail": "imports:ours",
+            "airflow.providers.imap.hooks.imap": "imports:official",
+            "nothing": "imports:nothing",
+        },
+        targets=(Target("ours: hooks.mail", "cpu", 0.02),),
+        rounds=5,
+    ),
+    "send": Case(
+        "Send an attachment of 30 MB",
+        "smtp",
+        {"ours: send": "by_us:send_large", "EmailMessage, smtplib": "by_stdlib:send_large"},
+    ),
 }

@@ -16,6 +16,7 @@ from airflow_email_conn.model.settings import EmailSettings
 if TYPE_CHECKING:
     from tests.browser.apiserver import ApiServer
     from tests.browser.form import ConnectionList
+    from tests.servers.bed import Bed
     from tests.servers.embedded import EmbeddedServers
 
 GMAIL = Credential("secret", "me@gmail.com", "abcd efgh ijkl mnop")
@@ -123,7 +124,6 @@ RECIPES = {
             Server("smtp", "localhost", 587, "starttls", credential=POP),
             POP.user,
         ),
-        "the protocol 'pop3' is not available in this version",
     ),
 }
 
@@ -138,7 +138,7 @@ def saved(connections: ConnectionList, airflow: ApiServer, name: str) -> EmailSe
     return EmailSettings.parse(airflow.stored(name), environ=airflow.environ, variable={}.get)
 
 
-@pytest.mark.parametrize("name", ["exchange_online", "microsoft365", "pop3_macros"])
+@pytest.mark.parametrize("name", ["exchange_online", "microsoft365"])
 def test_recipes_of_later_versions(connections: ConnectionList, airflow: ApiServer, name: str) -> None:
     """They are stored rightly, and the Test button says in one line that this version cannot use them."""
     assert saved(connections, airflow, name) == RECIPES[name].settings
@@ -163,6 +163,23 @@ def test_gmail(connections: ConnectionList, airflow: ApiServer, embedded: Embedd
     form.save()
     green, message = connections.test("gmail")
     assert green, message
+
+
+def test_pop3(connections: ConnectionList, airflow: ApiServer, bed: Bed) -> None:
+    """Green, with Dovecot and Postfix in the place of the company's."""
+    assert saved(connections, airflow, "pop3_macros") == RECIPES["pop3_macros"].settings
+    robot = next(iter(bed.users))
+    form = connections.edit("pop3_macros")
+    form.fill("host", "localhost")
+    form.fill("login", robot)
+    form.fill("password", bed.users[robot])
+    form.fill("incoming_port", bed.pop3s_port)
+    form.fill("outgoing_port", bed.submission_port)
+    form.fill("ca_certificates", bed.ca)
+    form.save()
+    green, message = connections.test("pop3_macros")
+    assert green, message
+    assert f"Incoming (pop3 localhost port {bed.pop3s_port}, security tls) OK" in message
 
 
 def test_relay(connections: ConnectionList, airflow: ApiServer, embedded: EmbeddedServers) -> None:

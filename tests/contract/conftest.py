@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.imap_dialect import ImapDialect
-from tests.contract.places import memory_place, place_on
+from tests.contract.places import WITH_FOLDERS, memory_place, place_on, pop3_place_on
+from tests.contract.pop3_dialect import Pop3Dialect
 from tests.contract.smtp_dialect import SmtpDialect
 from tests.contract.witness import Witness
 from tests.servers.certificates import Authority
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.contract.dialects import Dialect
     from tests.contract.places import Place
-    from tests.servers.base import MailboxServers, MailServers
+    from tests.servers.base import MailboxServers, MailServers, Pop3Servers
 
 
 @pytest.fixture(params=["bed", "embedded"])
@@ -34,13 +35,22 @@ def mailbox_servers(request: pytest.FixtureRequest) -> MailboxServers:
     return running
 
 
-@pytest.fixture(params=["memory", "bed", "cyrus", "embedded"])
+@pytest.fixture(params=["bed", "cyrus"])
+def pop3_servers(request: pytest.FixtureRequest) -> Pop3Servers:
+    """Every server that speaks POP3."""
+    running: Pop3Servers = request.getfixturevalue(request.param)
+    return running
+
+
+@pytest.fixture(params=[*WITH_FOLDERS, "bed-pop3", "cyrus-pop3"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """An empty mailbox of each kind."""
     if request.param == "memory":
         yield memory_place()
         return
-    with place_on(request.getfixturevalue(request.param)) as place:
+    server, _, protocol = request.param.partition("-")
+    open_place = pop3_place_on if protocol else place_on
+    with open_place(request.getfixturevalue(server)) as place:
         yield place
 
 
@@ -51,11 +61,25 @@ def shared_place(mailbox_servers: MailboxServers) -> Iterator[Place]:
         yield place
 
 
-@pytest.fixture(params=[ImapDialect(), SmtpDialect()], ids=lambda dialect: dialect.name)
+@pytest.fixture(params=[ImapDialect(), Pop3Dialect(), SmtpDialect()], ids=lambda dialect: dialect.name)
 def dialect(request: pytest.FixtureRequest) -> Dialect:
     """Each protocol, for the suites of TLS and of attacks."""
     spoken: Dialect = request.param
     return spoken
+
+
+_SPEAKERS = (
+    *(("bed", dialect) for dialect in (ImapDialect(), Pop3Dialect(), SmtpDialect())),
+    ("cyrus", Pop3Dialect()),
+    *(("embedded", dialect) for dialect in (ImapDialect(), SmtpDialect())),
+)
+
+
+@pytest.fixture(params=_SPEAKERS, ids=[f"{servers}-{dialect.name}" for servers, dialect in _SPEAKERS])
+def speakers(request: pytest.FixtureRequest) -> tuple[MailServers, Dialect]:
+    """Every server, with each protocol that it speaks."""
+    servers, dialect = request.param
+    return request.getfixturevalue(servers), dialect
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,19 @@ from datetime import datetime, timezone
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
+from email.utils import format_datetime
 
-__all__ = ["CSV", "PNG", "RECEIVED", "invoice", "plain"]
+__all__ = ["CSV", "PNG", "RECEIVED", "delivered", "invoice", "plain"]
 
 CSV = b"id;amount\r\n1;10.50\r\n2;\xc3\xa4\r\n"
 PNG = bytes(range(256)) * 20
 RECEIVED = datetime(2026, 3, 14, 9, 26, 53, tzinfo=timezone.utc)
+
+
+def delivered(raw: bytes, when: datetime = RECEIVED) -> bytes:
+    """A mail as it is after the way over a server, which says when that was."""
+    stamp = f"Received: from mx.acme.com by mail.example.test (test) id 1;\r\n\t{format_datetime(when)}\r\n"
+    return stamp.encode("ascii") + raw
 
 
 def plain(

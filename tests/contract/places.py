@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_email_conn.backends.imap.mailbox import ImapMailbox
 from airflow_email_conn.backends.memory import MemoryMailbox
+from airflow_email_conn.backends.pop3.mailbox import Pop3Mailbox
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.model.server import Credential, Server
 from tests.contract.mails import RECEIVED
@@ -17,13 +18,29 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.backends.base import Mailbox
     from airflow_email_conn.model.message import MailRef
-    from tests.servers.base import MailboxServers
+    from tests.servers.base import MailboxServers, Pop3Servers
 
-__all__ = ["Place", "ignore", "imap_server", "memory_place", "place_on"]
+__all__ = [
+    "WITH_FOLDERS",
+    "Place",
+    "ignore",
+    "imap_server",
+    "memory_place",
+    "place_on",
+    "pop3_place_on",
+    "pop3_server",
+]
+
+
+#: The places that have folders and flags, as ids; POP3 has neither, which is a test of its own.
+WITH_FOLDERS = ("memory", "bed", "cyrus", "embedded")
 
 
 class Place:
-    """A mailbox under test and the way to put mails into it."""
+    """A mailbox under test and the way to put mails into it.
+
+    :param kind: which one, as a test id.
+    """
 
     def __init__(self, mailbox: Mailbox, append: Callable[..., Any], kind: str) -> None:
         self.mailbox = mailbox
@@ -44,6 +61,42 @@ class Place:
             if folder.selectable
             for mail in self.mailbox.search(MailQuery(), folder=folder.name)
         }
+
+
+class Pop3Place(Place):
+    """A POP3 mailbox, which shows what was there when it was opened: new mails are in the next one.
+
+    :param append: by IMAP, since POP3 has no way to do so.
+    """
+
+    def __init__(self, server: Server, append: Callable[..., Any], kind: str) -> None:
+        self._server = server
+        self._append = append
+        self._opened: Pop3Mailbox | None = None
+        self.kind = kind
+
+    @property
+    def mailbox(self) -> Mailbox:  # type: ignore[override]
+        """The one that is open, or a new one."""
+        if self._opened is None:
+            self._opened = Pop3Mailbox.open(self._server, ignore)
+        return self._opened
+
+    def append(self, *arguments: Any, **keywords: Any) -> None:  # type: ignore[override]
+        """Put a mail into it; what was opened before is closed."""
+        self.close()
+        self._append(*arguments, **keywords)
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._opened:
+            self._opened.close()
+        self._opened = None
+
+
+def pop3_server(servers: Pop3Servers, login: str, **changes: Any) -> Server:
+    """The settings that reach a user's mailbox by POP3 over verified TLS."""
+    return imap_server(servers, login, **{"protocol": "pop3", "port": servers.pop3s_port, **changes})
 
 
 def imap_server(servers: MailboxServers, login: str, **changes: Any) -> Server:
@@ -78,12 +131,34 @@ def place_on(servers: MailboxServers) -> Iterator[Place]:
         folder: str = "INBOX",
         seen: bool = False,
         flagged: bool = False,
+        answered: bool = False,
     ) -> None:
-        flags = " ".join(name for name, on in (("\\Seen", seen), ("\\Flagged", flagged)) if on)
+        flags = _names(seen=seen, flagged=flagged, answered=answered)
         servers.append(login, raw, folder, flags, when)
 
     with ImapMailbox.open(imap_server(servers, login), ignore) as mailbox:
         yield Place(mailbox, append, servers.name)
+
+
+@contextmanager
+def pop3_place_on(servers: Pop3Servers) -> Iterator[Place]:
+    """The empty mailbox of the servers' first user, by POP3."""
+    login = next(iter(servers.users))
+    servers.empty(login)
+
+    def append(raw: bytes, when: datetime = RECEIVED, **flags: bool) -> None:
+        servers.append(login, raw, "INBOX", _names(**flags), when)
+
+    place = Pop3Place(pop3_server(servers, login), append, f"{servers.name}-pop3")
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+def _names(**flags: bool) -> str:
+    """Flags as IMAP writes them."""
+    return " ".join(f"\\{name.title()}" for name, on in flags.items() if on)
 
 
 def memory_place() -> Place:

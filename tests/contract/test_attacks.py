@@ -85,22 +85,27 @@ STARTTLS: dict[str, dict[str, Any]] = {
     "refused": {
         "imap": ("STARTTLS", say(b"%t NO not now\r\n"), TLSError),
         "smtp": ("STARTTLS", say(b"454 4.7.0 not available\r\n"), TLSError),
+        "pop3": ("STARTTLS", say(b"-ERR not now\r\n"), TLSError),
     },
     "unknown": {
         "imap": ("STARTTLS", say(b"%t BAD what?\r\n"), TLSError),
         "smtp": ("STARTTLS", say(b"502 5.5.1 what?\r\n"), TLSError),
+        "pop3": ("STARTTLS", say(b"-ERR what?\r\n"), TLSError),
     },
     "no-go-ahead": {
         "imap": ("STARTTLS", say(b"%t PREAUTH you are in\r\n"), TLSError),
         "smtp": ("STARTTLS", say(b"250 ok\r\n"), TLSError),
+        "pop3": ("STARTTLS", say(b"+ \r\n"), ProtocolError),
     },
     "goodbye": {
         "imap": ("STARTTLS", say(b"* BYE no\r\n%a"), UnavailableError),
         "smtp": ("STARTTLS", say(b"421 4.3.2 no\r\n"), UnavailableError),
+        "pop3": ("STARTTLS", say(b"-ERR [SYS/TEMP] no\r\n"), UnavailableError),
     },
     "answer-of-another-command": {
         "imap": ("STARTTLS", say(b"A99 OK go ahead\r\n"), ProtocolError),
         "smtp": ("STARTTLS", say(b"220-go ahead\r\n250 ok\r\n"), ProtocolError),
+        "pop3": ("STARTTLS", say(b"+OK\r\nSTLS\r\n.\r\n"), ProtocolError),
     },
     "early-with-greeting": {
         "imap": (
@@ -109,34 +114,42 @@ STARTTLS: dict[str, dict[str, Any]] = {
             ProtocolError,
         ),
         "smtp": ("greeting", go_on(say(b"220 mx\r\n250-mx\r\n250 STARTTLS\r\n220 go\r\n")), ProtocolError),
+        "pop3": ("greeting", go_on(say(b"+OK hi\r\n+OK\r\nSTLS\r\n.\r\n+OK go\r\n")), ProtocolError),
     },
     "early-with-capabilities": {
         "imap": ("capability", go_on(say(b"%aA2 OK go\r\n")), ProtocolError),
         "smtp": ("EHLO", go_on(say(b"%a220 go\r\n")), ProtocolError),
+        "pop3": ("capabilities", go_on(say(b"%a+OK go\r\n")), ProtocolError),
     },
     "twice": {
         "imap": ("STARTTLS", say(b"%a%a"), ProtocolError),
         "smtp": ("STARTTLS", say(b"%a%a"), ProtocolError),
+        "pop3": ("STARTTLS", say(b"%a%a"), ProtocolError),
     },
     "twice-later": {
         "imap": ("STARTTLS", say(b"%a", b"%a"), TLSError),
         "smtp": ("STARTTLS", say(b"%a", b"%a"), TLSError),
+        "pop3": ("STARTTLS", say(b"%a", b"%a"), TLSError),
     },
     "appended": {
         "imap": ("STARTTLS", say(b"%a* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\nA3 OK hi\r\n"), ProtocolError),
         "smtp": ("STARTTLS", say(b"%a250-mx\r\n250 AUTH PLAIN\r\n"), ProtocolError),
+        "pop3": ("STARTTLS", say(b"%a+OK\r\nSASL PLAIN\r\n.\r\n"), ProtocolError),
     },
     "appended-half-a-line": {
         "imap": ("STARTTLS", say(b"%a* CAP"), ProtocolError),
         "smtp": ("STARTTLS", say(b"%a250-"), ProtocolError),
+        "pop3": ("STARTTLS", say(b"%a+O"), ProtocolError),
     },
     "appended-then-tls": {
         "imap": ("STARTTLS", go_on(say(b"%a* CAPABILITY AUTH=PLAIN\r\n")), ProtocolError),
         "smtp": ("STARTTLS", go_on(say(b"%a250 AUTH PLAIN\r\n")), ProtocolError),
+        "pop3": ("STARTTLS", go_on(say(b"%a+OK\r\n")), ProtocolError),
     },
     "appended-later": {
         "imap": ("STARTTLS", say(b"%a", b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\nA3 OK hi\r\n"), TLSError),
         "smtp": ("STARTTLS", say(b"%a", b"250-mx\r\n250 AUTH PLAIN\r\n"), TLSError),
+        "pop3": ("STARTTLS", say(b"%a", b"+OK\r\nSASL PLAIN\r\n.\r\n+OK hi\r\n"), TLSError),
     },
     "appended-in-the-next-packet": {
         "imap": (
@@ -145,27 +158,34 @@ STARTTLS: dict[str, dict[str, Any]] = {
             (ProtocolError, TLSError),
         ),
         "smtp": ("STARTTLS", say(b"%a", b"250 AUTH PLAIN\r\n", wait=False), (ProtocolError, TLSError)),
+        "pop3": ("STARTTLS", say(b"%a", b"+OK\r\n.\r\n", wait=False), (ProtocolError, TLSError)),
     },
     "appended-later-then-tls": {
         "imap": ("handshake", say(b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n"), TLSError),
         "smtp": ("handshake", say(b"250-mx\r\n250 AUTH PLAIN\r\n"), TLSError),
+        "pop3": ("handshake", say(b"+OK\r\nSASL PLAIN\r\n.\r\n"), TLSError),
     },
     "in-clear-after-the-go-ahead": {
         "imap": ("handshake", say(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] hi\r\n"), TLSError),
         "smtp": ("handshake", say(b"220 mx\r\n"), TLSError),
+        "pop3": ("handshake", say(b"+OK ready\r\n"), TLSError),
     },
     "silent-after-the-go-ahead": {
         "imap": ("handshake", say(), DeadlineError),
         "smtp": ("handshake", say(), DeadlineError),
+        "pop3": ("handshake", say(), DeadlineError),
     },
     "hangs-up-after-the-go-ahead": {
         "imap": ("handshake", lambda c, _: c.close(), NetworkError),
         "smtp": ("handshake", lambda c, _: c.close(), NetworkError),
+        "pop3": ("handshake", lambda c, _: c.close(), NetworkError),
     },
     "signed-in-already": {
         # RFC 5321 4.2 knows no such thing; the nearest is a server that says that it trusts us
         "smtp": ("greeting", go_on(say(b"235 2.7.0 you are signed in\r\n250 mx\r\n")), ProtocolError),
         "imap": ("greeting", go_on(say(b"* PREAUTH [CAPABILITY IMAP4rev1 STARTTLS] hi\r\n")), TLSError),
+        # nor RFC 1939: the nearest is a server that says so, and has no STLS any more
+        "pop3": ("capabilities", go_on(say(b"-ERR you are signed in\r\n-ERR not now\r\n")), ProtocolError),
     },
 }
 
@@ -180,7 +200,11 @@ def test_starttls_is_strict(authority: Authority, dialect: Dialect, attack: str,
     assert b"".join(c.received_in_tls for c in server.conversations) == b""
 
 
-STRIPPED = {"imap": b"IMAP4rev1 AUTH=PLAIN", "smtp": b"8BITMIME\nAUTH PLAIN"}
+STRIPPED = {
+    "imap": b"IMAP4rev1 AUTH=PLAIN",
+    "pop3": b"SASL PLAIN\nUSER",
+    "smtp": b"8BITMIME\nAUTH PLAIN",
+}
 
 
 @pytest.mark.parametrize("checked", [True, False], ids=["checked", "unchecked"])
@@ -194,10 +218,15 @@ def test_starttls_stripped(dialect: Dialect, checked: bool, witness: Witness) ->
 
 # ------------------------------------------------------------ capabilities
 
-PLAIN = {"imap": b"IMAP4rev1 STARTTLS AUTH=PLAIN SASL-IR", "smtp": b"STARTTLS\nAUTH PLAIN"}
-NO_SIGN_IN = {"imap": b"IMAP4rev1 STARTTLS LOGINDISABLED", "smtp": b"STARTTLS"}
+PLAIN = {
+    "imap": b"IMAP4rev1 STARTTLS AUTH=PLAIN SASL-IR",
+    "pop3": b"STLS\nSASL PLAIN",
+    "smtp": b"STARTTLS\nAUTH PLAIN",
+}
+NO_SIGN_IN = {"imap": b"IMAP4rev1 STARTTLS LOGINDISABLED", "pop3": b"STLS", "smtp": b"STARTTLS"}
 FOREIGN = {
     "imap": b"IMAP4rev1 STARTTLS LOGINDISABLED AUTH=GSSAPI AUTH=SCRAM-SHA-256",
+    "pop3": b"STLS\nSASL GSSAPI SCRAM-SHA-256",
     "smtp": b"STARTTLS\nAUTH GSSAPI SCRAM-SHA-256",
 }
 OFFERS: list[tuple[str, str, Mapping[str, bytes], Mapping[str, bytes], type[EmailError] | None]] = [

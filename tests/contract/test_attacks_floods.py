@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_email_conn.errors import DeadlineError, DeliveryUnknownError, EmailError, ProtocolError
+from airflow_email_conn.errors import (
+    DeadlineError,
+    DeliveryUnknownError,
+    EmailError,
+    ProtocolError,
+    TLSError,
+)
 from tests.contract.dialects import SECRET, USER, Manners, forms_of, handler_of, settings_of
 from tests.contract.imap_dialect import ImapDialect
+from tests.contract.pop3_dialect import Pop3Dialect
 from tests.contract.smtp_dialect import SmtpDialect
 from tests.servers.scripted import Conversation, ScriptedServer
 
@@ -18,7 +25,7 @@ if TYPE_CHECKING:
     from tests.contract.dialects import Deed, Dialect
     from tests.contract.witness import Witness
 
-IMAP, SMTP = ImapDialect(), SmtpDialect()
+IMAP, POP3, SMTP = ImapDialect(), Pop3Dialect(), SmtpDialect()
 TIMEOUT = 1.0
 SLOWED_DOWN = 10.0  # seconds, for what is much work and takes several times as long under tracemalloc
 MEBIBYTE = 2**20
@@ -80,15 +87,29 @@ def measured(
 
 
 EARLY = {
-    "line": {IMAP: again_and_again(b"x", b"* OK "), SMTP: again_and_again(b"x", b"220 ")},
-    "lines": {IMAP: again_and_again(b"* 1 EXISTS\r\n"), SMTP: again_and_again(b"250-x\r\n")},
+    "line": {
+        IMAP: again_and_again(b"x", b"* OK "),
+        POP3: again_and_again(b"x", b"+OK "),
+        SMTP: again_and_again(b"x", b"220 "),
+    },
+    "lines": {
+        IMAP: again_and_again(b"* 1 EXISTS\r\n"),
+        POP3: again_and_again(b"x\r\n", b"+OK\r\n"),
+        SMTP: again_and_again(b"250-x\r\n"),
+    },
     "texts": {
         IMAP: again_and_again(b"* OK " + b"x" * 8000 + b"\r\n"),
+        POP3: again_and_again(b"x " + b"x" * 2000 + b"\r\n", b"+OK\r\n"),
         SMTP: again_and_again(b"250-" + b"x" * 2000 + b"\r\n"),
     },
-    "empty lines": {IMAP: again_and_again(b"\r\n"), SMTP: again_and_again(b"\r\n")},
+    "empty lines": {
+        IMAP: again_and_again(b"\r\n"),
+        POP3: again_and_again(b"\r\n", b"+OK\r\n"),
+        SMTP: again_and_again(b"\r\n"),
+    },
     "literal": {
         IMAP: again_and_again(b"x", b"* CAPABILITY {60000}\r\n"),
+        POP3: again_and_again(b"+OK {60000}\r\n", b"+OK\r\n"),
         SMTP: again_and_again(b"250 {60000}\r\n", b"250-"),
     },
 }
@@ -138,6 +159,14 @@ LONG: dict[str, tuple[Dialect, str, Deed]] = {
     "imap-literals-search": (IMAP, "search", again_and_again(_LITERAL)),
     "imap-literals-fetch": (IMAP, "fetch", again_and_again(_LITERAL)),
     **{
+        f"pop3-{name}-{state}": (POP3, state, deed)
+        for state in ("list", "ids", "mail")
+        for name, deed in {
+            "line": again_and_again(b"x", b"+OK\r\n"),
+            "answer": again_and_again(b"x", b"+OK "),
+        }.items()
+    },
+    **{
         f"smtp-{name}-{state}": (SMTP, state, deed)
         for state in SMTP.states[len(SMTP.opening) :]
         for name, deed in {
@@ -155,6 +184,20 @@ def test_long_answers(flood: str, witness: Witness) -> None:
     error, peak, seconds = measured(dialect, state, deed, witness, timeout=SLOWED_DOWN)
     assert type(error) is (DeliveryUnknownError if state == "end of DATA" else ProtocolError)
     assert peak < MAX_MEMORY
+    assert seconds < SLOWED_DOWN
+
+
+@pytest.mark.parametrize("line", [b"1 1\r\n", b"\r\n"], ids=["same", "empty"])
+@pytest.mark.parametrize("state", ["list", "ids"])
+def test_lists_without_end(
+    state: str, line: bytes, witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines are counted, whatever they say."""
+    monkeypatch.setattr("airflow_email_conn.wire.pop3.listing.MAX_MAILS", 20_000)
+    deed = again_and_again(line, b"+OK\r\n")
+    error, peak, seconds = measured(POP3, state, deed, witness, timeout=SLOWED_DOWN)
+    assert type(error) is ProtocolError
+    assert peak < 8 * MEBIBYTE
     assert seconds < SLOWED_DOWN
 
 
@@ -183,17 +226,27 @@ def test_many_changes(witness: Witness) -> None:
     assert peak < SMALL_MEMORY
 
 
+TRICKLES = {
+    "imap": (b"", b"* OK " + b"x" * 1000 + b"\r\n"),
+    "pop3": (b"+OK\r\n", b"x " + b"x" * 1000 + b"\r\n"),
+    "smtp": (b"", b"250-" + b"x" * 1000 + b"\r\n"),
+}
+
+
 @pytest.mark.parametrize("number", range(4), ids=["greeting", "capabilities", "STARTTLS", "sign in"])
 def test_steady_trickle(dialect: Dialect, number: int, witness: Witness) -> None:
     """Much more than a drip, and without an end: a step before the sign-in gets its time once."""
     states = [state for state in dialect.opening if state != "handshake" and "in TLS" not in state]
-    piece = (b"* OK " if dialect.name == "imap" else b"250-") + b"x" * 1000 + b"\r\n"
+    begin, piece = TRICKLES[dialect.name]
 
     def deed(conversation: Conversation, _answer: bytes) -> None:
+        conversation.send(begin)
         while True:
             conversation.send(piece)
             time.sleep(0.04)
 
     error, _, seconds = measured(dialect, states[number], deed, witness, timeout=TIMEOUT / 2)
-    assert type(error) is DeadlineError
+    # Where POP3 expects one line, more of them are the answers to what was not asked.
+    one_line = dialect.name == "pop3" and number != 1
+    assert type(error) in ({ProtocolError, TLSError, DeadlineError} if one_line else {DeadlineError})
     assert seconds < TIMEOUT

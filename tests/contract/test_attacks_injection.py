@@ -20,6 +20,7 @@ from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.model.server import Credential
 from tests.contract.dialects import USER, Manners, handler_of, settings_of
 from tests.contract.imap_dialect import ImapDialect
+from tests.contract.pop3_dialect import Pop3Dialect
 from tests.contract.smtp_dialect import SmtpDialect
 from tests.servers.scripted import ScriptedServer
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.backends.base import Mailbox
 
-IMAP, SMTP = ImapDialect(), SmtpDialect()
+IMAP, POP3, SMTP = ImapDialect(), Pop3Dialect(), SmtpDialect()
 _PIECES = (
     *(
         "\r\n",
@@ -194,6 +195,66 @@ def test_imap_credential(how: bytes, field: str) -> None:
         for conversation in server.conversations:
             seen = re.sub(rb"(A2 AUTHENTICATE PLAIN\r\n)[^\r\n]*\r\n", rb"\1", bytes(conversation.received))
             assert set(commands_of(seen)) <= OPENING
+
+
+# ------------------------------------------------------------ POP3
+
+_POP3_LINE = re.compile(
+    rb"(?:CAPA|STLS|LIST|UIDL|RSET|QUIT|USER [^\r\n\0]+|PASS [^\r\n\0]+|AUTH PLAIN(?: [A-Za-z0-9+/=]+)?"
+    rb"|TOP 1 0|RETR 1|DELE 1)\r\n|[A-Za-z0-9+/=]+\r\n"
+)
+POP3_ARGUMENTS: dict[str, Callable[[Mailbox, str], object]] = {
+    "folder": lambda box, bad: list(box.search(MailQuery(), folder=bad)),
+    "subject": searching("subject"),
+    "ref folder": lambda box, bad: box.raw(ref(validity="", folder=bad)),
+    "ref uid": lambda box, bad: box.raw(ref(validity="", uid=bad)),
+    "ref validity": lambda box, bad: box.raw(ref(validity=bad)),
+    "part": lambda box, bad: box.save(part(ref(validity="", uid="seven"), bad), io.BytesIO()),
+    "create_folder": lambda box, bad: box.create_folder(bad),
+    "many": lambda box, bad: list(box.fetch_many([ref(validity="", uid=bad)])),
+    "delete": lambda box, bad: box.delete([ref(validity="", uid=bad)]),
+}
+
+
+@pytest.mark.parametrize("argument", POP3_ARGUMENTS)
+def test_pop3(argument: str) -> None:
+    """Every argument of a mailbox: nothing of it is ever sent, only the numbers of mails that were found."""
+    with ScriptedServer(handler_of(POP3, Manners()), seconds=60) as server:
+
+        @given(bad=BAD)
+        def attempt(bad: str) -> None:
+            with contextlib.suppress(EmailError):
+                POP3_ARGUMENTS[argument](mailbox, bad)
+
+        with cast("Mailbox", POP3.open(settings_of(POP3, server.port, security="none"))) as mailbox:
+            attempt()
+            list(mailbox.search(MailQuery()))
+    (conversation,) = server.conversations
+    lines = bytes(conversation.received).splitlines(keepends=True)
+    assert all(_POP3_LINE.fullmatch(line) for line in lines)
+    assert not any(line.startswith(b"DELE") for line in lines)
+
+
+@pytest.mark.parametrize("field", ["user", "secret"])
+@pytest.mark.parametrize("how", [b"SASL PLAIN", b"USER"])
+def test_pop3_credential(how: bytes, field: str) -> None:
+    """By AUTH, with and without an initial response, and by USER and PASS."""
+
+    @given(bad=BAD)
+    def attempt(bad: str) -> None:
+        credential = Credential("secret", **{"user": "u", "secret": "s", field: bad})  # type: ignore[arg-type]
+        with contextlib.suppress(EmailError):
+            POP3.open(
+                settings_of(POP3, server.port, security="none", credential=credential, timeout=5.0)
+            ).close()
+
+    with ScriptedServer(handler_of(POP3, Manners(offers={"clear": how})), seconds=60) as server:
+        attempt()
+        for conversation in server.conversations:
+            lines = bytes(conversation.received).split(b"\n")
+            assert lines.pop() == b""
+            assert all(_POP3_LINE.fullmatch(line + b"\n") for line in lines)
+            assert sum(line.startswith((b"PASS ", b"AUTH ")) for line in lines) <= 1
 
 
 # ------------------------------------------------------------ SMTP

@@ -21,6 +21,7 @@ from airflow_email_conn.errors import (
 )
 from tests.contract.dialects import SECRET, USER, Manners, forms_of, handler_of, settings_of
 from tests.contract.imap_dialect import ImapDialect
+from tests.contract.pop3_dialect import Pop3Dialect
 from tests.contract.smtp_dialect import SmtpDialect
 from tests.servers.scripted import Conversation, ScriptedServer
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from tests.contract.witness import Witness
     from tests.servers.certificates import Authority, Certificate
 
-DIALECTS = [ImapDialect(), SmtpDialect()]
+DIALECTS = [ImapDialect(), Pop3Dialect(), SmtpDialect()]
 TIMEOUT = 1.0
 # The answer to a complete mail may take four times the timeout.
 PATIENCE = {"end of DATA": 4.0}

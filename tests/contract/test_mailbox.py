@@ -1,4 +1,4 @@
-"""What every Mailbox must do: in memory, on Dovecot, on Cyrus, on the embedded server."""
+"""What every Mailbox must do: in memory, on Dovecot and Cyrus by IMAP and POP3, on the embedded server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_email_conn.backends.base import Capabilities, Position, Saved, Unfetched
 from airflow_email_conn.backends.imap.mailbox import ImapMailbox
 from airflow_email_conn.errors import (
     CapabilityError,
@@ -22,8 +23,8 @@ from airflow_email_conn.errors import (
 )
 from airflow_email_conn.model.message import Address, MailRef
 from airflow_email_conn.model.query import MailQuery
-from tests.contract.mails import CSV, PNG, RECEIVED, invoice, plain
-from tests.contract.places import Place, ignore, imap_server, place_on
+from tests.contract.mails import CSV, PNG, RECEIVED, delivered, invoice, plain
+from tests.contract.places import WITH_FOLDERS, Place, ignore, imap_server, place_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
     from tests.servers.base import MailboxServers
     from tests.servers.cyrus import Cyrus
 
+with_folders = pytest.mark.parametrize("place", WITH_FOLDERS, indirect=True)
+
 
 # ------------------------------------------------------------ reading
 
 
 def test_summary_tells_the_envelope_and_the_attachments(place: Place) -> None:
     """A search yields everything but bodies."""
-    raw = invoice()
+    raw = delivered(invoice())
     place.append(raw)
     mail = place.only()
     assert mail.subject == "Rechnung für März € 2026"
@@ -77,7 +80,7 @@ def test_attachments_are_the_same_before_and_after_the_fetch(place: Place) -> No
 
 def test_fetch_gives_text_html_and_headers(place: Place) -> None:
     """The whole mail, decoded."""
-    place.append(invoice())
+    place.append(delivered(invoice()))
     summary = place.only()
     mail = place.mailbox.fetch(summary.ref)
     assert mail.text.splitlines() == ["Grüße", "anbei die Rechnung"]
@@ -139,9 +142,12 @@ def test_bodies_around_the_streaming_threshold(place: Place, size: int) -> None:
     lines = b"Subject: x\r\n\r\n" + b"0123456789abcdef0123456789abcd\r\n" * (size // 32)
     raw = lines + b"x" * (size - len(lines))
     place.append(raw)
+    if place.kind.endswith("pop3") and not raw.endswith(b"\r\n"):
+        raw += b"\r\n"  # RFC 1939 3: every line of an answer has an end
     assert place.mailbox.raw(place.only().ref) == raw
 
 
+@with_folders
 def test_reading_changes_nothing(place: Place) -> None:
     """Search, fetch, raw and save over a whole mailbox leave every flag as it was."""
     for number in range(6):
@@ -213,14 +219,23 @@ def test_max_size_is_kept(place: Place) -> None:
 def test_search(place: Place, filters: dict[str, Any], expected: list[int]) -> None:
     """Criteria, alone and together, find the same everywhere."""
     noon = datetime(2026, 3, 14, 12, tzinfo=timezone.utc)
-    place.append(plain(1, sender="Ann <ann@acme.com>", subject="Hello"), noon - timedelta(hours=3))
-    place.append(
-        plain(2, sender="bob@other.org", subject="Weekly report"), noon - timedelta(hours=2), seen=True
-    )
-    place.append(
-        plain(3, sender="carl@sub.acme.com", subject="Report 3", text="a needle here"), noon, flagged=True
-    )
-    place.append(invoice(4), noon + timedelta(hours=13))
+    flags: dict[str, bool]
+    for raw, hours, flags in (
+        (plain(1, sender="Ann <ann@acme.com>", subject="Hello"), -3, {}),
+        (plain(2, sender="bob@other.org", subject="Weekly report"), -2, {"seen": True}),
+        (
+            plain(3, sender="carl@sub.acme.com", subject="Report 3", text="a needle here"),
+            0,
+            {"flagged": True},
+        ),
+        (invoice(4), 13, {}),
+    ):
+        when = noon + timedelta(hours=hours)
+        place.append(delivered(raw, when), when, **flags)
+    if not place.mailbox.capabilities.flags and filters.keys() & {"unseen", "flagged"}:
+        with pytest.raises(CapabilityError, match=r"unseen|flagged"):
+            place.mailbox.search(MailQuery(**filters))
+        return
     numbers = {
         "<plain-1@acme.com>": 1,
         "<plain-2@acme.com>": 2,
@@ -266,6 +281,7 @@ def test_search_in_an_empty_folder(place: Place) -> None:
     assert list(place.mailbox.search(MailQuery())) == []
 
 
+@with_folders
 def test_changing_while_iterating_is_safe(place: Place) -> None:
     """A search is a snapshot: moving every mail it yields skips none."""
     place.mailbox.create_folder("Done")
@@ -277,8 +293,17 @@ def test_changing_while_iterating_is_safe(place: Place) -> None:
     assert len(list(place.mailbox.search(MailQuery(), folder="Done"))) == 8
 
 
+def test_deleting_while_iterating_is_safe(place: Place) -> None:
+    """Also where the numbers of the mails change by it."""
+    for number in range(5):
+        place.append(plain(number))
+    deleted = [place.mailbox.delete(mail.ref) for mail in place.mailbox.search(MailQuery())]
+    assert [len(refs) for refs in deleted] == [1] * 5
+    assert list(place.mailbox.search(MailQuery())) == []
+
+
 def test_mail_that_arrives_later_is_found_by_the_next_search(place: Place) -> None:
-    """A mailbox that stays open sees new mail."""
+    """A mailbox that stays open sees new mail, but for POP3, which needs another session."""
     place.append(plain(1))
     assert len(list(place.mailbox.search(MailQuery()))) == 1
     place.append(plain(2))
@@ -309,9 +334,76 @@ def test_raw_syntax(place: Place) -> None:
     ]
 
 
+# ------------------------------------------------------------ many at a time
+
+
+def test_many_mails_in_order(place: Place) -> None:
+    """Each as it is, or the reason why not; one that is gone or too large hides no other."""
+    for number in range(4):
+        place.append(plain(number, text="x" * 50_000 if number == 2 else "Hi"))
+    refs = [mail.ref for mail in place.mailbox.search(MailQuery())]
+    place.mailbox.delete(refs[1])
+    found = list(place.mailbox.fetch_many([*refs, refs[0]], max_size=10_000))
+    assert [
+        (item.what, type(item.error)) if isinstance(item, Unfetched) else item.message_id for item in found
+    ] == [
+        "<plain-0@acme.com>",
+        (refs[1], MailNotFoundError),
+        (refs[2], ProtocolError),
+        "<plain-3@acme.com>",
+        "<plain-0@acme.com>",
+    ]
+
+
+def test_many_files_in_order(place: Place) -> None:
+    """Attachments and whole mails; each file is asked for when its first bytes are there."""
+    for number in range(3):
+        place.append(invoice(number, csv=b"%d;1\r\n" % number))
+    mails = list(place.mailbox.search(MailQuery()))
+    place.mailbox.delete(mails[1].ref)
+    whats = [what for mail in mails for what in (mail.attachments[1], mail.attachments[0], mail.ref)]
+    files: dict[Any, io.BytesIO] = {}
+    saved = list(place.mailbox.save_many(whats, lambda what: files.setdefault(what, io.BytesIO())))
+    assert [item.what for item in saved] == whats
+    assert [isinstance(item, Unfetched) for item in saved] == [False] * 3 + [True] * 3 + [False] * 3
+    for number in (0, 2):
+        assert files[mails[number].attachments[1]].getvalue() == b"%d;1\r\n" % number
+        assert files[mails[number].attachments[0]].getvalue() == PNG
+        assert files[mails[number].ref].getvalue() == place.mailbox.raw(mails[number].ref)
+    sizes = {item.what: item.size for item in saved if isinstance(item, Saved)}
+    assert sizes == {what: len(file.getvalue()) for what, file in files.items()}
+
+
+def test_search_after_a_position(place: Place) -> None:
+    """Only what came later, also after a way through JSON."""
+    place.append(plain(1))
+    past = Position.from_dict(place.mailbox.position().as_dict())
+    assert list(place.mailbox.search(MailQuery(), after=past)) == []
+    place.append(plain(2))
+    (mail,) = place.mailbox.search(MailQuery(), after=past)
+    assert mail.message_id == "<plain-2@acme.com>"
+    assert len(list(place.mailbox.search(MailQuery()))) == 2
+
+
 # ------------------------------------------------------------ changing
 
 
+def test_delete(place: Place) -> None:
+    """For good, these and no others; what is gone is left out, and cannot be read."""
+    for number in range(4):
+        place.append(plain(number))
+    refs = [mail.ref for mail in place.mailbox.search(MailQuery())]
+    assert place.mailbox.delete(refs[1:3]) == {refs[1]: refs[1], refs[2]: refs[2]}
+    assert [mail.ref for mail in place.mailbox.search(MailQuery())] == [refs[0], refs[3]]
+    assert place.mailbox.delete([*refs[2:], refs[3]]) == {refs[3]: refs[3]}
+    assert place.mailbox.delete([]) == {}
+    for call in (place.mailbox.raw, place.mailbox.fetch):
+        with pytest.raises(MailNotFoundError):
+            call(refs[1])
+    assert place.only().ref == refs[0]
+
+
+@with_folders
 def test_mark_and_flag(place: Place) -> None:
     """Only what was named changes, one or many, there and back."""
     for number in range(3):
@@ -325,6 +417,7 @@ def test_mark_and_flag(place: Place) -> None:
     assert place.flags() == {first: (True, False), second: (False, False), third: (False, False)}
 
 
+@with_folders
 def test_move_copy_delete(place: Place) -> None:
     """Each touches what it names; the new references lead to the mails."""
     place.mailbox.create_folder("Done")
@@ -360,6 +453,7 @@ def test_deleting_spares_mails_that_others_marked_deleted(shared_place: Place) -
     assert [mail.ref for mail in shared_place.mailbox.search(MailQuery())] == [second]
 
 
+@with_folders
 def test_missing_mails_are_left_out(place: Place) -> None:
     """A rerun meets mails that are gone: no error, no entry."""
     place.mailbox.create_folder("Done")
@@ -421,6 +515,7 @@ NAMES = [
 REFUSED_NAMES = {"cyrus": {'a"b', "per%cent"}}
 
 
+@with_folders
 @pytest.mark.parametrize("name", NAMES)
 def test_folder_names_round_trip(place: Place, name: str) -> None:
     """Quoting and modified UTF-7: create, list, fill, search, move back; or an error and no folder."""
@@ -441,6 +536,7 @@ def test_folder_names_round_trip(place: Place, name: str) -> None:
     assert place.only().message_id == "<plain-1@acme.com>"
 
 
+@with_folders
 def test_nested_folders(place: Place) -> None:
     """A path with the server's own delimiter."""
     delimiter = next(folder.delimiter for folder in place.mailbox.folders() if folder.name == "INBOX") or "/"
@@ -469,6 +565,7 @@ def test_folders_below_inbox(cyrus: Cyrus) -> None:
             mailbox.search(MailQuery(), folder="Done")
 
 
+@with_folders
 def test_special_use_names(place: Place) -> None:
     """A folder by what it is for, whatever it is called."""
     before = place.mailbox.folders()
@@ -490,6 +587,7 @@ def test_special_use_names(place: Place) -> None:
     assert mail.ref.folder == "Archive"
 
 
+@with_folders
 def test_missing_folder_names_the_folders(place: Place) -> None:
     """A typo is answered with what exists, and nothing happens to the mail."""
     place.mailbox.create_folder("Done")
@@ -503,6 +601,49 @@ def test_missing_folder_names_the_folders(place: Place) -> None:
         with pytest.raises(FolderNotFoundError, match=r"no folder 'Dnoe'.*Done") as caught:
             call()
         assert "INBOX" in caught.value.folders
+    assert place.only().ref == ref
+
+
+# ------------------------------------------------------------ neither folders nor flags
+
+
+@pytest.mark.parametrize("place", ["bed-pop3", "cyrus-pop3"], indirect=True)
+def test_what_a_mailbox_cannot_do(place: Place) -> None:
+    """It says so, each call is refused at once, and nothing happens to the mail."""
+    place.append(plain(1))
+    mailbox = place.mailbox
+    ref = place.only().ref
+    assert mailbox.capabilities == Capabilities(
+        folders=False, flags=False, move=False, delete=True, raw_search=False
+    )
+    calls: list[Callable[[], Any]] = [
+        lambda: mailbox.mark_seen(ref),
+        lambda: mailbox.flag([]),
+        lambda: mailbox.copy(ref, "INBOX"),
+        lambda: mailbox.move(ref, "Archive"),
+        lambda: mailbox.create_folder("Done"),
+        lambda: mailbox.create_folder("\\Archive"),
+        *(
+            lambda name=name: mailbox.search(MailQuery(**{name: True}))
+            for name in ("unseen", "flagged", "answered")
+        ),
+        lambda: mailbox.search(MailQuery(raw="X")),
+    ]
+    for call in calls:
+        with pytest.raises(CapabilityError, match=r"POP3.*(use IMAP|leave it out)"):
+            call()
+    mailbox.create_folder("inbox")
+    assert [folder.name for folder in mailbox.folders()] == ["INBOX"]
+    in_folder: list[Callable[[str], Any]] = [
+        lambda folder: mailbox.search(MailQuery(), folder=folder),
+        mailbox.position,
+        lambda folder: mailbox.raw(MailRef(folder, ref.uid)),
+        lambda folder: mailbox.delete(MailRef(folder, ref.uid)),
+    ]
+    for ask in in_folder:
+        for folder in ("Dnoe", "\\Archive"):
+            with pytest.raises(FolderNotFoundError, match="the folders are: INBOX"):
+                ask(folder)
     assert place.only().ref == ref
 
 

@@ -89,7 +89,10 @@ def test_recorded_session(filled: tuple[MailboxServers, str], step: int) -> None
         oracle = fetched[uid]
         assert int(items[b"RFC822.SIZE"]) == oracle[b"RFC822.SIZE"]  # type: ignore[arg-type]
         assert fetch.received(items) == oracle[b"INTERNALDATE"]
-        assert fetch.flags(items) == (b"\\Seen" in oracle[b"FLAGS"], b"\\Flagged" in oracle[b"FLAGS"])
+        assert fetch.flags(items) == {
+            name: b"\\" + name.title().encode() in oracle[b"FLAGS"]
+            for name in ("seen", "flagged", "answered")
+        }
         envelope = items[b"ENVELOPE"]
         assert isinstance(envelope, list)
         assert envelope[1] == oracle[b"ENVELOPE"].subject

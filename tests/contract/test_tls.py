@@ -69,9 +69,10 @@ def test_certificates(
 
 @pytest.mark.parametrize("security", ["tls", "starttls"])
 def test_the_system_does_not_know_the_authority(
-    servers: MailServers, dialect: Dialect, security: str, witness: Witness
+    speakers: tuple[MailServers, Dialect], security: str, witness: Witness
 ) -> None:
     """Without ca_certificates the system's store decides, and the error says what to put there."""
+    servers, dialect = speakers
     with FaultProxy(dialect.port(servers, security)) as proxy:
         asked = settings(servers, dialect, proxy.port, security=security, ca_certificates="")
         with pytest.raises(TLSError, match=r"put that (one|root) into ca_certificates") as caught:
@@ -83,15 +84,17 @@ def test_the_system_does_not_know_the_authority(
 
 @pytest.mark.parametrize("form", ["file", "text"])
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_own_authority(servers: MailServers, dialect: Dialect, host: str, form: str) -> None:
+def test_own_authority(speakers: tuple[MailServers, Dialect], host: str, form: str) -> None:
     """As the path of a file and as PEM text, for a name and for an address."""
+    servers, dialect = speakers
     ca = str(servers.ca) if form == "file" else servers.ca.read_text()
     asked = settings(servers, dialect, dialect.port(servers, "tls"), host=host, ca_certificates=ca)
     dialect.open(asked).close()
 
 
-def test_port_of_the_other_mode(servers: MailServers, dialect: Dialect, witness: Witness) -> None:
+def test_port_of_the_other_mode(speakers: tuple[MailServers, Dialect], witness: Witness) -> None:
     """TLS on a STARTTLS port and the other way round: an error that names the mend, not silence."""
+    servers, dialect = speakers
     with FaultProxy(dialect.port(servers, "starttls")) as proxy:
         with pytest.raises(TLSError, match="'starttls'") as caught:
             dialect.open(settings(servers, dialect, proxy.port, security="tls"))

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from tests.contract.dialects import before_tls
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.servers.faults import Fault, Side
     from tests.servers.scripted import ScriptedServer
 
 __all__ = ["Witness"]
@@ -37,6 +40,20 @@ class Witness:
     def memory(self, peak: int) -> None:
         """Note the most bytes that were allocated at one time."""
         self._record("peak", f"{peak / 2**20:.1f} MiB")
+
+    def fault(self, fault: Fault, passed: Mapping[Side, int]) -> None:
+        """Note what a proxy did, and the bytes that passed it, by where they came from."""
+        self._record("fault", fault.kind)
+        self.passed(passed)
+
+    def passed(self, passed: Mapping[Side, int]) -> None:
+        """Note the bytes that passed a proxy, by where they came from."""
+        self._record("from client", str(passed["client"]))
+        self._record("from server", str(passed["server"]))
+
+    def round_trips(self, count: int) -> None:
+        """Note how many commands were sent."""
+        self._record("commands", str(count))
 
     def wire(self, seen: bytes) -> bytes:
         """Note what a proxy saw on the wire; returns what of it is in clear."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from tests.servers.certificates import Certificate
 
-__all__ = ["HOST", "MailServers", "MailboxServers"]
+__all__ = ["HOST", "MailServers", "MailboxServers", "Pop3Servers"]
 
 #: The address whose certificate is good; it carries the names ``localhost`` and ``127.0.0.1``.
 HOST = "127.0.0.1"
@@ -54,6 +54,18 @@ class MailboxServers(Protocol):
 
     def empty(self, login: str) -> None:
         """Delete all messages and all folders of a user, but not INBOX and the special folders."""
+
+
+class Pop3Servers(MailboxServers, Protocol):
+    """An IMAP and a POP3 server of the same mailboxes."""
+
+    @property
+    def pop3_port(self) -> int:
+        """POP3 in plain text, with STARTTLS."""
+
+    @property
+    def pop3s_port(self) -> int:
+        """POP3 with TLS from the start."""
 
 
 class MailServers(MailboxServers, Protocol):

@@ -40,7 +40,7 @@ _START_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Bed:
-    """The running servers; a ``MailServers`` of Dovecot and Postfix, beside which there is Cyrus.
+    """The running servers: Dovecot and Postfix, ``MailServers`` and ``Pop3Servers``; beside them Cyrus.
 
     The ports answer on every address of ``hosts``, each with its own certificate or rule.
     """
@@ -71,6 +71,16 @@ class Bed:
     def imaps_port(self) -> int:
         """IMAP with TLS from the start."""
         return self.ports.imaps
+
+    @property
+    def pop3_port(self) -> int:
+        """POP3 in plain text, with STARTTLS."""
+        return self.ports.pop3
+
+    @property
+    def pop3s_port(self) -> int:
+        """POP3 with TLS from the start."""
+        return self.ports.pop3s
 
     @property
     def smtp_port(self) -> int:

@@ -1,4 +1,4 @@
-r"""Cyrus 3.6: a second real IMAP server, with mailboxes of its own, to which nothing is delivered.
+r"""Cyrus 3.6: a second real IMAP and POP3 server, with mailboxes of its own, to which nothing is delivered.
 
 Where it differs from Dovecot 2.3, as seen on the wire:
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CYRUS_PACKAGES", "Cyrus", "running_cyrus"]
 
-#: To be installed; ``cyrus-imapd`` itself conflicts with Dovecot's package and is only unpacked.
+#: To be installed; ``cyrus-imapd`` and ``cyrus-pop3d`` conflict with Dovecot and are only unpacked.
 CYRUS_PACKAGES = ("cyrus-common", "sasl2-bin")
 
 _PROGRAMS = Path("/usr/lib/cyrus/bin")
@@ -90,6 +90,8 @@ SERVICES {
   imap cmd="$imapd -C $directory/imapd.conf" listen="$host:$imap" prefork=0
   imaps cmd="$imapd -C $directory/imapd.conf -s" listen="$host:$imaps" prefork=0
   prefixed cmd="$imapd -C $directory/prefixed.conf" listen="$host:$prefixed" prefork=0
+  pop3 cmd="$pop3d -C $directory/imapd.conf" listen="$host:$pop3" prefork=0
+  pop3s cmd="$pop3d -C $directory/imapd.conf -s" listen="$host:$pop3s" prefork=0
 }
 EVENTS {
 }
@@ -98,12 +100,14 @@ EVENTS {
 
 @dataclass(frozen=True)
 class Cyrus:
-    """The running server; a ``MailboxServers``."""
+    """The running server; a ``Pop3Servers``."""
 
     imap_port: int
     imaps_port: int
     #: As ``imap_port``, for the same mailboxes with names such as ``INBOX.Sent``.
     prefixed_port: int
+    pop3_port: int
+    pop3s_port: int
     ca: Path
     certificate: Certificate
     users: Mapping[str, str] = field(repr=False)
@@ -118,6 +122,8 @@ class Cyrus:
             imap_port=site.ports.cyrus_imap,
             imaps_port=site.ports.cyrus_imaps,
             prefixed_port=site.ports.cyrus_prefixed,
+            pop3_port=site.ports.cyrus_pop3,
+            pop3s_port=site.ports.cyrus_pop3s,
             ca=site.ca,
             certificate=site.certificates["good"],
             users=passwords,
@@ -167,11 +173,14 @@ def _write_configuration(site: Site, directory: Path) -> None:
     services = _SERVICES.substitute(
         programs=_PROGRAMS,
         imapd=unpacked("cyrus-imapd", "cyrus-common") / "usr/lib/cyrus/bin/imapd",
+        pop3d=unpacked("cyrus-pop3d", "cyrus-common") / "usr/lib/cyrus/bin/pop3d",
         directory=directory,
         host=HOST,
         imap=site.ports.cyrus_imap,
         imaps=site.ports.cyrus_imaps,
         prefixed=site.ports.cyrus_prefixed,
+        pop3=site.ports.cyrus_pop3,
+        pop3s=site.ports.cyrus_pop3s,
     )
     (directory / "cyrus.conf").write_text(services, encoding="ascii")
 

@@ -43,7 +43,9 @@ mail_uid = mail
 mail_gid = mail
 mail_location = maildir:$directory/mail/%u
 mail_plugins = quota
-mail_max_userip_connections = 50
+# Many triggers wait in IDLE, each with a process for TLS and one for the mailbox.
+mail_max_userip_connections = 300
+default_process_limit = 400
 
 ssl = yes
 ssl_cert = <$good_chain
@@ -55,6 +57,10 @@ local 127.0.0.5 {
   disable_plaintext_auth = yes
   ssl = required
   mail_max_userip_connections = 2
+}
+# One POP3 session of a user at a time, as other servers have it (RFC 1939 8).
+local 127.0.0.4 {
+  pop3_lock_session = yes
 }
 
 auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256
@@ -104,7 +110,7 @@ service anvil {
   }
 }
 service stats {
-  client_limit = 200
+  client_limit = 1000
 }
 protocol imap {
   mail_plugins = quota imap_quota

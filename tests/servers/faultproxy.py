@@ -47,6 +47,8 @@ class _Link:
         self._server = server
         #: From then on neither side hears the other.
         self._broken = False
+        #: What drags on from then on, in both directions.
+        self._lasting: Fault | None = None
 
     async def pump(self, side: Side, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry the bytes of one direction until its end."""
@@ -55,39 +57,63 @@ class _Link:
             while piece := await reader.read(65536):
                 self._proxy.remember(side, piece)
                 count, tail = count + len(piece), (tail + piece)[-_TAIL:]
-                fault = self._proxy.fault
                 if self._broken:
                     continue
-                if fault is None or not fault.due(side, count, tail):
-                    await _send(writer, piece)
+                fault = self._due(side, count, tail)
+                if fault is None:
+                    await self._send(side, writer, piece)
                 else:
-                    await self._hurt(fault, piece, count, writer)
+                    await self._hurt(fault, side, piece, count, writer)
             if not self._broken:
                 self._end(writer)
         except OSError:  # also ENOTCONN, which is no ConnectionError
             if not self._broken:
                 self._close()
 
-    async def _hurt(self, fault: Fault, piece: bytes, count: int, writer: asyncio.StreamWriter) -> None:
+    def _due(self, side: Side, count: int, tail: bytes) -> Fault | None:
+        fault = self._proxy.fault
+        if fault is None or self._lasting is fault:
+            return fault
+        if not fault.due(side, count, tail):
+            return None
+        if fault.kind in ("slow", "delay"):
+            self._lasting = fault
+        return fault
+
+    async def _hurt(
+        self, fault: Fault, side: Side, piece: bytes, count: int, writer: asyncio.StreamWriter
+    ) -> None:
         self._proxy.hit(fault)
         if fault.kind == "slow":
+            if fault.after and side == fault.side:
+                quick = fault.passed_on(piece, count)
+                await self._send(side, writer, quick)
+                piece = piece[len(quick) :]
             step = max(1, int(fault.rate * _STEP_SECONDS))
             for start in range(0, len(piece), step):
-                await _send(writer, piece[start : start + step])
+                await self._send(side, writer, piece[start : start + step])
                 await asyncio.sleep(_STEP_SECONDS)
         elif fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
-            await _send(writer, piece)
+            await self._send(side, writer, piece)
         elif fault.kind == "corrupt":
             middle = len(piece) // 2
-            await _send(writer, piece[:middle] + bytes([piece[middle] ^ 0xFF]) + piece[middle + 1 :])
+            await self._send(
+                side, writer, piece[:middle] + bytes([piece[middle] ^ 0xFF]) + piece[middle + 1 :]
+            )
+        elif fault.kind == "call":
+            passed_on = fault.passed_on(piece, count)
+            await self._send(side, writer, passed_on)
+            if fault.action:
+                await asyncio.to_thread(fault.action)
+            await self._send(side, writer, piece[len(passed_on) :])
         else:
-            await self._break(fault, fault.passed_on(piece, count), writer)
+            await self._break(fault, side, fault.passed_on(piece, count), writer)
 
-    async def _break(self, fault: Fault, last: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _break(self, fault: Fault, side: Side, last: bytes, writer: asyncio.StreamWriter) -> None:
         self._broken = True
         if last:
-            await _send(writer, last)
+            await self._send(side, writer, last)
             await asyncio.sleep(_STEP_SECONDS)  # time for the other side to act on it
         if fault.kind == "cut":
             self._close()
@@ -96,6 +122,14 @@ class _Link:
             _reset(self._client)
         elif fault.kind == "halfopen":
             self._server.close()
+        elif fault.kind == "say":
+            await self._send("server", self._client, fault.text)
+            self._close()
+
+    async def _send(self, side: Side, writer: asyncio.StreamWriter, piece: bytes) -> None:
+        writer.write(piece)
+        await writer.drain()
+        self._proxy.passed[side] += len(piece)
 
     def _end(self, writer: asyncio.StreamWriter) -> None:
         if writer.can_write_eof():
@@ -124,6 +158,8 @@ class FaultProxy:
         self.connections = 0
         #: Where to connect to.
         self.port = 0
+        #: How many bytes that came from a side went on to the other one.
+        self.passed: dict[Side, int] = {"client": 0, "server": 0}
         self._target = (target_host, target_port)
         self._context = certificate.server_context() if certificate else None
         self._seen: dict[Side, bytearray] = {"client": bytearray(), "server": bytearray()}
@@ -187,18 +223,15 @@ class FaultProxy:
         self._writers |= pair
         link = _Link(self, writer, server_writer)
         try:
-            await asyncio.gather(
-                link.pump("client", reader, server_writer), link.pump("server", server_reader, writer)
-            )
+            # The end of the proxy cancels what waits here, which asyncio would report as an error.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(
+                    link.pump("client", reader, server_writer), link.pump("server", server_reader, writer)
+                )
         finally:
             self._writers -= pair
             writer.close()
             server_writer.close()
-
-
-async def _send(writer: asyncio.StreamWriter, piece: bytes) -> None:
-    writer.write(piece)
-    await writer.drain()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

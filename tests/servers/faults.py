@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Fault", "Kind", "Side"]
 
@@ -19,8 +22,10 @@ __all__ = ["Fault", "Kind", "Side"]
 #: ``delay``    wait ``seconds`` before each piece
 #: ``corrupt``  flip the bits of the byte in the middle of each piece
 #: ``refuse``   accept, then RST at once
+#: ``say``      send ``text`` to the client, as if the server had, and close
+#: ``call``     call ``action`` in a thread, wait for its end, and go on
 #: ===========  ==========================================================
-Kind = Literal["cut", "reset", "stall", "halfopen", "slow", "delay", "corrupt", "refuse"]
+Kind = Literal["cut", "reset", "stall", "halfopen", "slow", "delay", "corrupt", "refuse", "say", "call"]
 Side = Literal["client", "server"]
 
 
@@ -31,20 +36,29 @@ class Fault:
     kind: Kind
     #: A regular expression over the last bytes that came from ``side``.
     when: bytes | None = None
-    #: Where the bytes come from that set it off; ``slow`` and ``delay`` act on both sides.
+    #: Where the bytes come from that set it off; ``slow`` and ``delay`` act on both sides from then on.
     side: Side = "client"
     #: More than this number of bytes came from ``side``; a break comes exactly after them.
     after: int = 0
+    #: The how-manieth piece from ``side``, counted from when the fault was set. A client that waits for each
+    #: answer sends a command in one piece: so this finds a command inside TLS, where ``when`` cannot look.
+    nth: int = 1
     #: Bytes a second, for ``slow``.
     rate: int = 1000
     #: For ``delay``.
     seconds: float = 1.0
+    #: For ``say``.
+    text: bytes = b""
+    #: For ``call``.
+    action: Callable[[], object] | None = None
     #: Only the first time; then the proxy heals.
     once: bool = False
     #: Whether the piece that set it off still reaches the other side; its answer never does.
     pass_on: bool = True
     #: How often it came true.
     hits: int = 0
+    #: How many pieces it was asked about.
+    pieces: int = 0
 
     def due(self, side: Side, count: int, tail: bytes) -> bool:
         """Return whether it acts on a piece.
@@ -53,7 +67,11 @@ class Fault:
         :param count: how many bytes came from there so far, with this piece.
         :param tail: the last of them.
         """
-        if self.kind not in ("slow", "delay") and side != self.side:
+        if side != self.side:
+            at_once = self.when is None and not self.after and self.nth == 1
+            return at_once and self.kind in ("slow", "delay")
+        self.pieces += 1
+        if self.pieces < self.nth:
             return False
         return bool(re.search(self.when, tail)) if self.when is not None else count > self.after
 

@@ -34,6 +34,8 @@ class Ports:
     cyrus_imap: int
     cyrus_imaps: int
     cyrus_prefixed: int
+    cyrus_pop3: int
+    cyrus_pop3s: int
 
 
 def reservations(hosts: Sequence[str]) -> Generator[Ports, None, None]:

@@ -74,6 +74,11 @@ class ServerProcess:
             time.sleep(0.02)
         raise ServerStartError(f"{self._process.args!r} did not greet on {host}:{port}")
 
+    def kill(self) -> None:
+        """End it and its children in the middle of whatever they do."""
+        end_session(self._process.pid)
+        self._process.wait(_STOP_SECONDS)
+
     def stop(self) -> None:
         """Ask the server to end; after a time limit kill what is left of its session."""
         self._process.terminate()  # does nothing when it has ended

@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.backends.base import Folder
+from airflow_email_conn.backends.imap.exchange import Exchange
 from airflow_email_conn.backends.imap.literals import LiteralBuffer
 from airflow_email_conn.errors import FolderNotFoundError, MailNotFoundError
 from airflow_email_conn.wire.imap import answers, commands, servers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_email_conn.backends.imap.session import ImapSession
     from airflow_email_conn.errors import ServerError
     from airflow_email_conn.model.message import MailRef
@@ -33,11 +36,13 @@ class Selected:
     """The folder that a session is in.
 
     :param validity: its UIDVALIDITY.
+    :param uid_next: no mail had this UID or a higher one when the folder was entered; None: not told.
     :param writable: it was entered by SELECT, not EXAMINE.
     """
 
     name: str
     validity: str
+    uid_next: int | None
     writable: bool
 
 
@@ -99,10 +104,13 @@ class Folders:
             return FolderNotFoundError(name, known)
         return servers.refusal(command, status)
 
-    def enter(self, folder: str, *, write: bool = False, anew: bool = False) -> Selected:
+    def enter(
+        self, folder: str, *, write: bool = False, anew: bool = False, then: Sequence[Exchange] = ()
+    ) -> Selected:
         """Go into a folder, read-only unless `write`.
 
         :param anew: also when the session is in it: what somebody else did to the folder shows for sure then.
+        :param then: sent along, in one round trip; run when the folder was entered anew.
         :raises FolderNotFoundError, ServerError:
         """
         name = self.named(folder)
@@ -112,13 +120,25 @@ class Folders:
         self._selected = None  # a refused SELECT leaves no folder selected (RFC 9051 6.3.2)
         command = commands.select(name, write=write)
         codes: list[Status] = []
-        status = self._session.run(command, on_status=codes.append)
+        entering = Exchange(command, on_status=codes.append)
+        # Where it is refused no folder is selected, and so the others are refused as well.
+        self._session.run_all([entering, *then])
+        status = entering.status
+        assert status is not None
         if status.kind != "OK":
             raise self.refusal(name, command.name, status)
         if write and status.code == "READ-ONLY":
             raise servers.refusal(command.name, replace(status, kind="NO", text="the folder is read-only"))
-        self._selected = Selected(name, answers.uid_validity([*codes, status]), write)
+        codes.append(status)
+        uid_next = answers.number(codes, "UIDNEXT")
+        self._selected = Selected(
+            name, answers.number(codes, "UIDVALIDITY"), int(uid_next) if uid_next else None, write
+        )
         return self._selected
+
+    def leave(self) -> None:
+        """The session is in no folder any more: it was opened anew."""
+        self._selected = None
 
     def enter_for(self, ref: MailRef, *, write: bool = False) -> Selected:
         """Go where a mail lies. :raises MailNotFoundError: the folder was rebuilt; UIDs mean others now."""

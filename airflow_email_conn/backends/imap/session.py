@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, TypeAlias
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
+from airflow_email_conn.backends.imap.exchange import NOT_ASKED, Exchange, Router
 from airflow_email_conn.errors import (
     CapabilityError,
     DeadlineError,
@@ -14,7 +14,6 @@ from airflow_email_conn.errors import (
     NetworkError,
     ProtocolError,
     TLSError,
-    UnavailableError,
 )
 from airflow_email_conn.net import Stream, Trust
 from airflow_email_conn.wire import sasl
@@ -28,12 +27,14 @@ from airflow_email_conn.wire.imap.engine import (
     Event,
     ImapEngine,
     LiteralPiece,
-    LiteralStart,
     Status,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from airflow_email_conn.backends.base import OnStep
+    from airflow_email_conn.backends.imap.exchange import OnData, OnLiteral, OnStatus
     from airflow_email_conn.model.server import Server
     from airflow_email_conn.net import Deadline
     from airflow_email_conn.wire.imap.commands import Command
@@ -49,26 +50,24 @@ _MAX_OPENING = 64 * 1024
 _KEPT, _PASSED_ON = 256, 32
 _LOGOUT_TIMEOUT = 2.0  # seconds; a session that ends need not wait for a server that hangs
 
-_NOT_ASKED = "the IMAP server answered a command that was not given"
-
-OnData: TypeAlias = Callable[[Data], None]
-OnLiteral: TypeAlias = Callable[[LiteralStart | LiteralPiece], None]
-
 
 class ImapSession:
     """A signed-in connection.
 
     After an error of the network or the protocol nobody knows where the stream stands, so it is closed and
-    every later call raises NetworkError.
+    every later call raises NetworkError, until `reopen`.
     """
 
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._engine = ImapEngine()
-        self._engine.max_response = _MAX_OPENING
+    _stream: Stream
+    _engine: ImapEngine
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self._signed_in = False  # until then answers are short, and come in time
         self._capabilities: frozenset[str] = frozenset()
-        self._broken = ""  # why the session can no longer be used
+        self._broken = "it was not opened"  # why the session cannot be used
+        self._introduces = False  # the server is to be told who we are
+        self._lasting = ""  # tag of a command that lasts until it is ended, as IDLE does
 
     @classmethod
     def open(cls, server: Server, on_step: OnStep) -> ImapSession:
@@ -76,14 +75,30 @@ class ImapSession:
 
         :raises ConnectError, TLSError, DeadlineError, AuthenticationError, UnavailableError, ProtocolError:
         """
-        session = cls(Stream.connect(server.host, server.port, server.timeout, on_step))
-        try:
-            session._greet(server, on_step)
-            session._sign_in(server, on_step)
-        except BaseException:
-            session._stream.close()
-            raise
+        session = cls(server)
+        session._open(on_step)
         return session
+
+    def reopen(self) -> None:
+        """Connect, encrypt and sign in again; then no folder is selected. Raises what `open` does."""
+        self._stream.close()
+        self._open(lambda _step: None)
+
+    def _open(self, on_step: OnStep) -> None:
+        server = self._server
+        self._signed_in = False
+        self._capabilities = frozenset()
+        self._broken, self._lasting = "it could not be opened", ""
+        self._stream = Stream.connect(server.host, server.port, server.timeout, on_step)
+        self._engine = ImapEngine()
+        self._engine.max_response = _MAX_OPENING
+        self._broken = ""
+        try:
+            self._greet(server, on_step)
+            self._sign_in(server, on_step)
+        except BaseException as exc:
+            self._break(exc)
+            raise
 
     def has(self, capability: str) -> bool:
         """Whether the server has a capability, by its name in upper case."""
@@ -116,7 +131,7 @@ class ImapSession:
         if not isinstance(event, Status) or event.tag != "*" or event.kind not in {"OK", "PREAUTH", "BYE"}:
             raise ProtocolError("what answers there is not an IMAP server")
         if event.kind == "BYE":
-            raise UnavailableError("the IMAP server turned the connection away", event.text)
+            raise servers.unavailable("the IMAP server turned the connection away", event)
         self._learn(event)
         return event
 
@@ -148,6 +163,7 @@ class ImapSession:
             self._need_capabilities()
         elif credential.kind != "none":
             raise CapabilityError("signing in to IMAP by OAuth is not available in this version")
+        self._introduces = self.has("ID")
         self._engine.literal_plus = self.has("LITERAL+")
         self._engine.max_response = MAX_RESPONSE
         self._signed_in = True
@@ -185,93 +201,88 @@ class ImapSession:
         command: Command,
         on_data: OnData | None = None,
         on_literal: OnLiteral | None = None,
-        on_status: Callable[[Status], None] | None = None,
+        on_status: OnStatus | None = None,
         answer: bytes | None = None,
     ) -> Status:
-        """Send one command and take everything up to its end.
+        """Send one command and take everything up to its end: its tagged status. See `Exchange`."""
+        exchange = Exchange(command, on_data, on_literal, on_status, answer=answer)
+        self.run_all([exchange])
+        assert exchange.status is not None
+        return exchange.status
 
-        :param on_data: called with each untagged answer; they may belong to nobody (RFC 9051 7).
-        :param on_literal: called with long literals, piece by piece; without it they are refused.
-        :param on_status: called with each untagged status.
-        :param answer: sent, in base64, when the server asks for more.
-        :returns: the tagged status: OK, NO or BAD.
+    def run_all(self, exchanges: Sequence[Exchange]) -> None:
+        """Send commands in one go and take everything up to the end of the last: each has its status then.
+
+        :param exchanges: few enough for their commands to fit into the socket's buffer (a hundred short
+            ones): a server that waits for us to read its answers reads nothing.
         """
+        if self._introduces and self._signed_in:  # along with the first command: no round trip of its own
+            self._introduces = False
+            exchanges = [Exchange(commands.identify()), *exchanges]
+        with self._intact():
+            self._run_all(exchanges)
+
+    @contextmanager
+    def _intact(self) -> Iterator[None]:
+        """Whatever ends a step early leaves the stream half-read, a KeyboardInterrupt as well."""
         if self._broken:
             raise NetworkError(f"the IMAP session is closed: {self._broken}")
         try:
-            return self._run(command, on_data, on_literal, on_status, answer)
-        except BaseException as exc:  # also KeyboardInterrupt and a failing callback: the stream is half-read
-            self._broken = exc.message if isinstance(exc, EmailError) else type(exc).__name__
-            self._stream.close()
+            yield
+        except BaseException as exc:
+            self._break(exc)
             raise
 
-    def _run(
-        self,
-        command: Command,
-        on_data: OnData | None,
-        on_literal: OnLiteral | None,
-        on_status: Callable[[Status], None] | None,
-        answer: bytes | None,
-    ) -> Status:
-        self._take_unasked(on_data, on_literal, on_status)
-        tag = self._engine.start(command)
+    def _break(self, exc: BaseException) -> None:
+        self._broken = exc.message if isinstance(exc, EmailError) else type(exc).__name__
+        self._stream.close()
+
+    def _run_all(self, exchanges: Sequence[Exchange]) -> None:
+        router = Router(exchanges)
+        self._take_unasked(router)
+        for exchange in exchanges:
+            router.sent(exchange, self._engine.start(exchange.command))
         left = _MAX_ANSWERS if self._signed_in else _MAX_OPENING
-        deadline = self._stream.deadline(command.name, renewable=self._signed_in)
-        while True:
+        waited_for = None
+        while (oldest := router.oldest) is not None:
+            if oldest is not waited_for:  # each command is a step with a time of its own
+                waited_for = oldest
+                deadline = self._stream.deadline(oldest.command.name, renewable=self._signed_in)
             event = self._next(deadline)
             if isinstance(event, Status) and event.tag != "*":
-                if event.tag != tag:
-                    raise ProtocolError(_NOT_ASKED)
+                router.finish(event)
                 self._learn(event)
-                return event
-            left -= _size(event, kept=bool(on_status if isinstance(event, Status) else on_data))
+                continue
+            left -= _size(event, kept=router.keeps(event))
             if left < 0:
                 raise ProtocolError("the IMAP server sent more octets of answers than one command can have")
             if isinstance(event, Continuation):
-                self._continue(answer, deadline)
-                answer = None
+                self._continue(oldest, deadline)
             elif isinstance(event, LiteralPiece):
                 with deadline.paused():  # a slow file is not the server's fault
-                    self._hand_out(event, on_data, on_literal, on_status)
+                    router.take(event)
             else:
-                self._hand_out(event, on_data, on_literal, on_status)
+                self._hand_out(event, router)
 
-    def _take_unasked(
-        self,
-        on_data: OnData | None,
-        on_literal: OnLiteral | None,
-        on_status: Callable[[Status], None] | None,
-    ) -> None:
+    def _take_unasked(self, router: Router) -> None:
         """What came since the last command. An answer among it was made before the question: an attack."""
         while (event := self._engine.next_event()) is not None:
             if isinstance(event, Continuation) or (isinstance(event, Status) and event.tag != "*"):
-                raise ProtocolError(_NOT_ASKED)
-            self._hand_out(event, on_data, on_literal, on_status)
+                raise ProtocolError(NOT_ASKED)
+            self._hand_out(event, router)
 
-    def _hand_out(
-        self,
-        event: Event,
-        on_data: OnData | None,
-        on_literal: OnLiteral | None,
-        on_status: Callable[[Status], None] | None,
-    ) -> None:
-        if isinstance(event, Data):
-            if event.kind == "CAPABILITY" and isinstance(event.pieces[0], bytes):
-                self._capabilities = capabilities(event.pieces[0])
-            elif on_data:
-                on_data(event)
-        elif isinstance(event, Status):
+    def _hand_out(self, event: Event, router: Router) -> None:
+        if isinstance(event, Data) and event.kind == "CAPABILITY" and isinstance(event.pieces[0], bytes):
+            self._capabilities = capabilities(event.pieces[0])
+            return
+        if isinstance(event, Status):
             self._learn(event)
             if event.kind == "BYE":
-                raise UnavailableError("the IMAP server ended the session", event.text)
-            if on_status:
-                on_status(event)
-        elif isinstance(event, LiteralStart | LiteralPiece):
-            if on_literal is None:
-                raise ProtocolError("the IMAP server sent a long literal where none belongs")
-            on_literal(event)
+                raise servers.unavailable("the IMAP server ended the session", event)
+        router.take(event)
 
-    def _continue(self, answer: bytes | None, deadline: Deadline) -> None:
+    def _continue(self, exchange: Exchange, deadline: Deadline) -> None:
+        answer, exchange.answer = exchange.answer, None
         # RFC 9051 6.2.2: "*" cancels an exchange that we have no more to say in.
         self._stream.write((b64encode(answer) if answer is not None else b"*") + b"\r\n", deadline)
 
@@ -287,11 +298,80 @@ class ImapSession:
             out = self._engine.outgoing()
             if out:
                 self._stream.write(out, deadline)
-            self._engine.receive(self._stream.read(deadline))
+            self._engine.receive(self._stream.read(deadline, self._engine.expected))
 
     def _learn(self, status: Status) -> None:
         if status.code == "CAPABILITY":
             self._capabilities = capabilities(status.args)
+
+    # ------------------------------------------------------------ waiting
+
+    def begin(self, command: Command, on_data: OnData) -> Status | None:
+        """Send a command that lasts until `end`, as IDLE does (RFC 2177).
+
+        :param on_data: called with each untagged answer meanwhile.
+        :returns: None once the server has begun; or its refusal, and it is not asked again in this session.
+        """
+        with self._intact():
+            self._take_unasked(Router([Exchange(command, on_data)]))
+            self._lasting = self._engine.start(command)
+            self._engine.max_response = _MAX_OPENING  # nothing long is due, and many sessions may wait
+            deadline = self._stream.deadline(command.name)
+            while self._lasting:
+                event = self._next(deadline)
+                if isinstance(event, Continuation):
+                    return None
+                refusal = self._hand_out_waiting(event, on_data)
+        self._capabilities -= {command.name}
+        return refusal
+
+    def take(self, on_data: OnData) -> bool:
+        """Hand out what has come, without waiting for more; whether the server has ended the command."""
+        with self._intact():
+            data = self._stream.read_now()
+            if data is not None:
+                self._engine.receive(data)
+            began = bool(self._lasting)
+            while (event := self._engine.next_event()) is not None:
+                if isinstance(event, EndOfStream):
+                    raise NetworkError("the IMAP server closed the connection")
+                self._hand_out_waiting(event, on_data)
+            return began and not self._lasting
+
+    def end(self, line: bytes, on_data: OnData) -> None:
+        """End the command by a line (DONE); nothing is sent if the server has ended it."""
+        with self._intact():
+            deadline = self._stream.deadline("end of the wait")
+            if self._lasting:
+                self._stream.write(line + b"\r\n", deadline)
+            while self._lasting:
+                self._hand_out_waiting(self._next(deadline), on_data)
+
+    def _hand_out_waiting(self, event: Event, on_data: OnData) -> Status | None:
+        """Returns the status if it ends the command that lasts."""
+        if isinstance(event, Status) and event.tag != "*":
+            if event.tag != self._lasting:
+                raise ProtocolError(NOT_ASKED)
+            self._lasting = ""
+            self._engine.max_response = MAX_RESPONSE
+            return event
+        self._hand_out(event, Router([Exchange(commands.simple("IDLE"), on_data)]))
+        return None
+
+    @property
+    def stream(self) -> Stream:
+        """Where the octets come from, for an event loop to watch."""
+        return self._stream
+
+    def hang_up(self) -> None:
+        """Sign out without waiting for the answer, and close; never blocks, never raises."""
+        if not self._broken:
+            self._broken = "it was closed"
+            self._engine.start(commands.simple("LOGOUT"))
+            self._stream.write_now((b"DONE\r\n" if self._lasting else b"") + self._engine.outgoing())
+        self._stream.close()
+
+    # ------------------------------------------------------------ closing
 
     def close(self) -> None:
         """Sign out, briefly, and close; never raises."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.wire.imap.engine import Data, Status
 
-__all__ = ["capabilities", "copied", "found_uids", "listed_folder", "uid_validity"]
+__all__ = ["capabilities", "copied", "found_uids", "listed_folder", "number"]
 
 # RFC 6154 2; Cyrus writes them in lower case.
 _SPECIAL_USES = {
@@ -77,10 +77,10 @@ def listed_folder(answer: Data) -> tuple[str, str, str, bool] | None:
     return utf7.decode(values[2].decode("utf-8", "replace")), delimiter, special, selectable
 
 
-def uid_validity(statuses: Iterable[Status]) -> str:
-    """UIDVALIDITY from the codes of a SELECT or EXAMINE (RFC 9051 7.1); empty when the server hid it."""
+def number(statuses: Iterable[Status], code: str) -> str:
+    """The number in a code of a SELECT or EXAMINE: UIDVALIDITY, UIDNEXT (RFC 9051 7.1); empty without."""
     for status in statuses:
-        if status.code == "UIDVALIDITY" and status.args.isdigit() and len(status.args) <= MAX_DIGITS:
+        if status.code == code and status.args.isdigit() and len(status.args) <= MAX_DIGITS:
             return status.args.decode("ascii")
     return ""
 

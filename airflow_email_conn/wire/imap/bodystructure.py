@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tree"]
 
-_MAX_DEPTH = 100  # multiparts in each other, as in `wire/parts.py`; deeper ones are left out
+_MAX_DEPTH = 100  # multiparts in each other, as in `wire/mime/cutter.py`; deeper ones are left out
 
 
 def tree(value: Value) -> Part | None:

@@ -20,6 +20,7 @@ __all__ = [
     "authenticate",
     "create",
     "folder_name",
+    "identify",
     "list_folders",
     "login",
     "section",
@@ -32,6 +33,7 @@ __all__ = [
     "uid_move",
     "uid_search",
     "uid_store",
+    "whole",
 ]
 
 
@@ -93,6 +95,11 @@ def simple(name: str) -> Command:
     return Command(name, (name.encode("ascii"),))
 
 
+def identify() -> Command:
+    """ID (RFC 2971): NetEase (163.com, 126.com) lets nobody into a folder who has not said a name."""
+    return Command("ID", (b'ID ("name" "airflow-email-conn" "version" "1")',))
+
+
 def login(user: str, secret: str) -> Command:
     """LOGIN (RFC 9051 6.2.3)."""
     return Command("LOGIN", (b"LOGIN ", string(user, "user"), b" ", string(secret, "secret")))
@@ -137,16 +144,19 @@ def uid_fetch(uid_set: str, items: bytes) -> Command:
     return Command("FETCH", (b"UID FETCH " + uid_set.encode("ascii") + b" " + items,))
 
 
-def section(part: str, *, first_octets: int | None = None) -> bytes:
-    r"""The item that reads a part of a mail, the whole for an empty `part`, without setting \Seen.
+def whole(*, first_octets: int) -> bytes:
+    r"""The items that read a mail, without setting \Seen. :param first_octets: no more than these."""
+    return b"(UID FLAGS INTERNALDATE BODY.PEEK[]<0.%d>)" % first_octets
 
-    :param first_octets: read no more than these.
+
+def section(part: str) -> bytes:
+    r"""The items that read a part of a mail, the whole for an empty `part`, without setting \Seen.
+
     :raises QueryError: not a part number.
     """
     if part and not _PART.fullmatch(part):
         raise QueryError(f"part: {part!r:.60} is not a part number such as 2 or 1.2")
-    partial = b"" if first_octets is None else b"<0.%d>" % first_octets
-    return b"(UID FLAGS INTERNALDATE BODY.PEEK[" + part.encode("ascii") + b"]" + partial + b")"
+    return b"(UID BODY.PEEK[" + part.encode("ascii") + b"])"
 
 
 def uid_store(uid_set: str, flag: str, *, add: bool) -> Command:

@@ -132,12 +132,14 @@ class ImapEngine:
         "_size",
         "_streaming",
         "_waiting",
+        "_whole",
         "literal_plus",
         "max_response",
     )
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._whole = b""  # received within a streamed literal: handed on without a copy
         self._scanned = 0  # octets of the buffer that are known to hold no line end
         self._pieces: list[bytes | Streamed] = []  # of the response so far
         self._size = 0  # octets in _pieces
@@ -154,9 +156,14 @@ class ImapEngine:
         self._empty_lines = 0  # since the last response
 
     @property
+    def expected(self) -> int:
+        """Octets that are sure to come: what is missing of a literal."""
+        return max(0, self._left - self.buffered)
+
+    @property
     def buffered(self) -> int:
         """Octets received and not yet part of an event."""
-        return len(self._buffer)
+        return len(self._whole) + len(self._buffer)
 
     def hide(self, *texts: str) -> None:
         """Show `***` for these in the texts of statuses: some servers echo the command they refuse."""
@@ -196,7 +203,9 @@ class ImapEngine:
 
     def receive(self, data: bytes) -> None:
         """Take what the socket gave; nothing means that the server closed."""
-        if data:
+        if self._streaming and 0 < len(data) <= self._left and not self.buffered:
+            self._whole = data
+        elif data:
             self._buffer += data
         elif self._ended is False:
             self._ended = True
@@ -226,6 +235,10 @@ class ImapEngine:
         return EndOfStream()
 
     def _take_literal(self) -> Event | None:
+        if self._whole:
+            whole, self._whole = self._whole, b""
+            self._left -= len(whole)
+            return LiteralPiece(whole)
         available = min(self._left, len(self._buffer))
         if self._streaming and available:
             data = bytes(self._buffer[:available])

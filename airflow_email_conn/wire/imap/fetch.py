@@ -4,51 +4,81 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_email_conn.errors import ProtocolError
+from airflow_email_conn.errors import ProtocolError, QueryError
 from airflow_email_conn.model.message import MailRef, MailSummary
 from airflow_email_conn.wire.imap import bodystructure, grammar
 from airflow_email_conn.wire.imap.sets import MAX_DIGITS
-from airflow_email_conn.wire.mime import structure
-from airflow_email_conn.wire.mime.envelope import FIELDS, parse_envelope
+from airflow_email_conn.wire.mime import headers, structure
+from airflow_email_conn.wire.mime.envelope import FIELDS, envelope, named
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from airflow_email_conn.model.message import Attachment
     from airflow_email_conn.wire.imap.engine import Data
     from airflow_email_conn.wire.imap.grammar import Value
 
 __all__ = [
     "MAX_HEADER",
-    "SUMMARY",
+    "SIZE",
+    "STRUCTURE",
     "Items",
     "body",
     "flags",
-    "is_summary",
+    "is_whole",
     "items",
+    "leading_uid",
     "received",
+    "section",
+    "size",
+    "structure_summary",
     "summary",
+    "summary_items",
     "uid",
 ]
 
+STRUCTURE = b"(UID BODYSTRUCTURE)"
+SIZE = b"(UID RFC822.SIZE)"
 MAX_HEADER = 256 * 1024  # octets of a mail's envelope headers that are looked at
-# Header fields, not ENVELOPE: servers differ in how they parse broken headers, and our parser reads the same
-# mail the same way wherever it lies.
-SUMMARY = (
-    b"(UID FLAGS INTERNALDATE RFC822.SIZE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS ("
-    + " ".join(FIELDS).upper().encode("ascii")
-    + b")])"
-)
 Items: TypeAlias = "dict[bytes, Value]"
 
 _SIZE_DIGITS = 19  # of a mail's size, which has 63 bits (RFC 9051 9: number64)
+# What needs no quotes in a command, and hides no other one (RFC 9051 9: ATOM-CHAR).
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _UID = re.compile(rb"[( ]UID (\d{1,10})[ )]")
+_LEADING_UID = re.compile(rb"(?:\* \d{1,10} FETCH )?\(UID (\d{1,10})[ )]", re.IGNORECASE)
+_SECTION = re.compile(rb"BODY\[([^\]]*)\](?:<\d+>)? $")
 _MONTHS = {
     name: number
     for number, name in enumerate(
         (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"), 1
     )
 }
+
+
+def summary_items(names: Iterable[str] = (), *, structure: bool = True) -> bytes:
+    """The items that `summary` reads.
+
+    Header fields, not ENVELOPE: servers differ in how they parse broken headers, and our parser reads the
+    same mail the same way wherever it lies.
+
+    :param names: header fields to be in `MailSummary.headers`.
+    :param structure: with the attachments; without, when `STRUCTURE` was fetched before.
+    :raises QueryError: a name that could end the command.
+    """
+    wanted = list(dict.fromkeys(name.upper() for name in (*FIELDS, *names)))
+    for name in wanted:
+        if not _NAME.fullmatch(name):
+            raise QueryError(f"header: {name!r:.80} cannot be asked for")
+    return (
+        b"(UID FLAGS INTERNALDATE RFC822.SIZE "
+        + (b"BODYSTRUCTURE " if structure else b"")
+        + b"BODY.PEEK[HEADER.FIELDS ("
+        + " ".join(wanted).encode("ascii")
+        + b")])"
+    )
 
 
 def items(data: Data) -> Items:
@@ -81,19 +111,44 @@ def uid(found: Items) -> int | None:
     return int(value) if isinstance(value, bytes) and value.isdigit() and len(value) <= MAX_DIGITS else None
 
 
-def body(found: Items) -> bytes | None:
-    """The body section of an answer, whichever it is; None without one."""
+def body(found: Items, part: str | None = None) -> bytes | None:
+    """The body section of an answer; None without one.
+
+    :param part: the part number that it must have, empty for a whole mail; None: whichever it is.
+    """
+    prefix = b"BODY[" if part is None else b"BODY[" + part.encode("ascii") + b"]"
     for name, value in found.items():
-        if name.startswith(b"BODY[") and isinstance(value, bytes):
+        if name.startswith(prefix) and isinstance(value, bytes):
             return value
     return None
 
 
-def flags(found: Items) -> tuple[bool, bool]:
-    r"""Whether `\Seen` and `\Flagged` are set."""
+def size(found: Items) -> int:
+    """RFC822.SIZE; 0 when it makes no sense."""
+    value = found.get(b"RFC822.SIZE")
+    return int(value) if isinstance(value, bytes) and value.isdigit() and len(value) <= _SIZE_DIGITS else 0
+
+
+def leading_uid(text: bytes) -> int | None:
+    """The UID at the beginning of an answer, where it stands when it is asked for first; else None.
+
+    Further on it could be part of what a sender wrote, a file name say.
+    """
+    match = _LEADING_UID.match(text)
+    return int(match[1]) if match else None
+
+
+def section(before: bytes) -> str:
+    """The section of a literal by what comes before it in its answer; empty for a whole mail."""
+    match = _SECTION.search(before)
+    return match[1].decode("ascii", "replace") if match else ""
+
+
+def flags(found: Items) -> dict[str, Any]:
+    """The flags that a mail has, by the names of MailSummary's fields."""
     value = found.get(b"FLAGS")
     names = {flag.lower() for flag in value if isinstance(flag, bytes)} if isinstance(value, list) else set()
-    return b"\\seen" in names, b"\\flagged" in names
+    return {name: b"\\" + name.encode("ascii") in names for name in ("seen", "flagged", "answered")}
 
 
 def received(found: Items) -> datetime | None:
@@ -115,29 +170,37 @@ def received(found: Items) -> datetime | None:
         return None
 
 
-def is_summary(found: Items) -> bool:
-    """Whether answers about a mail hold its summary; not so when it vanished after the search."""
-    return b"RFC822.SIZE" in found
+def is_whole(found: Items, asked: bytes) -> bool:
+    """Whether an answer has what takes reading the mail: Dovecot leaves out the rest where it gives up."""
+    has_structure = b"BODYSTRUCTURE" not in asked or b"BODYSTRUCTURE" in found
+    return has_structure and (b"BODY.PEEK" not in asked or body(found) is not None)
 
 
-def summary(found: Items, folder: str, validity: str) -> MailSummary:
-    """The summary of a mail; what cannot be read is a defect of the mail, never an error."""
-    header = body(found) or b""
-    envelope = parse_envelope(header)
-    ref = MailRef(folder, str(uid(found)), validity, envelope.message_id)
+def summary(found: Items, folder: str, validity: str, names: Iterable[str] = ()) -> MailSummary:
+    """The summary of a mail; what cannot be read is a defect of the mail, never an error.
+
+    :param names: the header fields that `summary_items` was given.
+    """
+    fields, problems = headers.split(body(found) or b"")
+    head = envelope(fields, problems)
+    ref = MailRef(folder, str(uid(found)), validity, head.message_id)
     attachments, defects = _attachments(found.get(b"BODYSTRUCTURE"), ref)
-    seen, flagged = flags(found)
-    size = found.get(b"RFC822.SIZE")
     return MailSummary(
         ref=ref,
-        **envelope.summary(),
+        **head.summary(),
+        **flags(found),
         received=received(found),
-        size=int(size) if isinstance(size, bytes) and size.isdigit() and len(size) <= _SIZE_DIGITS else 0,
-        seen=seen,
-        flagged=flagged,
+        size=size(found),
         attachments=attachments,
-        defects=(*envelope.defects, *defects),
+        headers=named(fields, names) if names else (),
+        defects=(*head.defects, *defects),
     )
+
+
+def structure_summary(found: Items, folder: str, validity: str) -> MailSummary:
+    """The attachments of a mail and nothing else."""
+    ref = MailRef(folder, str(uid(found)), validity)
+    return MailSummary(ref=ref, attachments=_attachments(found.get(b"BODYSTRUCTURE"), ref)[0])
 
 
 def _attachments(value: Value, ref: MailRef) -> tuple[tuple[Attachment, ...], tuple[str, ...]]:

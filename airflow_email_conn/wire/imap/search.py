@@ -1,9 +1,11 @@
 """A MailQuery in IMAP's words (RFC 9051 6.4.4).
 
 The server finds a superset for everything that `MailQuery.matches` decides again, so its looser rules (part
-of an address, whole days in its own zone) never lose a mail. One exception: text that is not ASCII, in a
-header that holds it as raw octets, is found only where the server takes them for the same characters as we do
-(Dovecot does so for UTF-8, Cyrus never). A pattern finds it: patterns are the client's alone.
+of an address, whole days in its own zone) never lose a mail. Exceptions are headers that break the rules, and
+letters: text that is not ASCII, in a header that holds it as raw octets, is found only where the server takes
+them for the same characters as we do (Dovecot does so for UTF-8, Cyrus never); ß and ss are the same to us
+only; a Message-ID that was folded in the middle is two words to a server. A pattern finds them all: patterns,
+`deny` and `allow` are the client's alone.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_email_conn.model.query import MailQuery
+    from airflow_email_conn.model.rules import HeaderRule
 
 __all__ = ["search_keys"]
 
@@ -33,7 +36,7 @@ def search_keys(query: MailQuery, *, ascii_only: bool = False) -> list[Part]:
     :param ascii_only: leave out what is not ASCII, for servers that search nothing else; the client decides.
     :raises QueryError: a value that cannot be sent, or that only this server could look for.
     """
-    keys: list[Part] = [*_state_keys(query), *_time_keys(query)]
+    keys: list[Part] = [*_state_keys(query), *_time_keys(query), *_header_keys(query)]
     for name, key in _TEXT_KEYS.items():
         found = _any_of(query, name, key)
         if not (ascii_only and any(isinstance(part, Literal) for part in found)):
@@ -51,6 +54,7 @@ _TEXT_KEYS: dict[str, Callable[[Part], list[Part]]] = {
     "subject": lambda value: [b"SUBJECT", value],
     "body": lambda value: [b"BODY", value],
     "message_id": lambda value: [b"HEADER", b"MESSAGE-ID", value],
+    "in_reply_to": lambda value: [b"HEADER", b"IN-REPLY-TO", value],
 }
 
 
@@ -60,6 +64,8 @@ def _state_keys(query: MailQuery) -> list[Part]:
         keys.append(b"UNSEEN" if query.unseen else b"SEEN")
     if query.flagged is not None:
         keys.append(b"FLAGGED" if query.flagged else b"UNFLAGGED")
+    if query.answered is not None:
+        keys.append(b"ANSWERED" if query.answered else b"UNANSWERED")
     if query.larger_than is not None:
         keys += (b"LARGER", b"%d" % int(query.larger_than))
     if query.smaller_than is not None:
@@ -86,6 +92,34 @@ def _day(when: datetime, days: int) -> bytes:
     return f"{day.day}-{_MONTHS[day.month - 1]}-{day.year:04d}".encode("ascii")
 
 
+def _header_keys(query: MailQuery) -> list[Part]:
+    """The fields that must be there; never those that must not, which the client knows better."""
+    keys: list[Part] = []
+    for rule in query.headers():
+        if rule.present or rule.values:
+            keys += _either([[b"HEADER", string(rule.name, "header"), value] for value in _parts_of(rule)])
+    return keys
+
+
+def _parts_of(rule: HeaderRule) -> list[Part]:
+    """What the field must contain, where a server can tell; else one empty string: that it is there.
+
+    The longest word, since a long line may be folded at any white space. Only ASCII: see above.
+    """
+    texts = [value for value in rule.values if isinstance(value, str) and value.isascii()]
+    if not texts or len(texts) < len(rule.values) or len(texts) > _MAX_ALTERNATIVES:
+        return [b'""']
+    return [string(max(text.split(), key=len), "header") for text in texts]
+
+
+def _either(alternatives: list[list[Part]]) -> list[Part]:
+    """OR of them all, which takes two at a time (RFC 9051 6.4.4)."""
+    keys: list[Part] = []
+    for count, alternative in enumerate(alternatives):
+        keys = [b"OR", *keys, *alternative] if count else alternative
+    return keys
+
+
 def _any_of(query: MailQuery, name: str, key: Callable[[Part], list[Part]]) -> list[Part]:
     """OR of a criterion's values; nothing when only the client can decide: for a pattern, for a long list."""
     values = query.texts(name)
@@ -95,12 +129,10 @@ def _any_of(query: MailQuery, name: str, key: Callable[[Part], list[Part]]) -> l
         if name == "body":
             raise QueryError(f"body: more than {_MAX_ALTERNATIVES} texts are too many for a server")
         return []
-    keys: list[Part] = []
-    for count, value in enumerate(values):
-        assert isinstance(value, str)
-        alternative = key(string(value.strip().strip("<>") if name == "message_id" else value, name))
-        keys = [b"OR", *keys, *alternative] if count else alternative
-    return keys
+    texts = [value for value in values if isinstance(value, str)]
+    if name in {"message_id", "in_reply_to"}:
+        texts = [text.strip().strip("<>") for text in texts]
+    return _either([key(string(text, name)) for text in texts])
 
 
 def _raw(raw: str) -> Part:

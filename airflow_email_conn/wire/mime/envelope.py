@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.model.message import Address
 
-__all__ = ["FIELDS", "Envelope", "envelope", "parse_date", "parse_envelope", "parse_ids"]
+__all__ = [
+    "FIELDS",
+    "MAX_DEFECTS",
+    "Envelope",
+    "envelope",
+    "named",
+    "parse_date",
+    "parse_envelope",
+    "parse_ids",
+]
 
 # What an Envelope is made of: the names to ask an IMAP server for.
 FIELDS = (
@@ -34,6 +43,7 @@ FIELDS = (
 )
 _KEYS = frozenset(name.lower() for name in FIELDS)
 
+MAX_DEFECTS = 50  # lines about one mail; nobody reads more
 MAX_IDS = 1_000  # Message-IDs of one header; the first ones
 _DATE_LIMIT = 100  # bytes of a Date header that are looked at
 
@@ -127,6 +137,12 @@ def envelope(fields: Iterable[tuple[str, bytes]], defects: Iterable[str] = ()) -
         _is_automatic(get("auto-submitted", b""), get("precedence", b"")),
         tuple(noted),
     )
+
+
+def named(fields: Iterable[tuple[str, bytes]], names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The fields of these names, in any case of letters: in order, decoded."""
+    keys = frozenset(name.lower() for name in names)
+    return tuple([(name, words.decode(value)) for name, value in fields if name.lower() in keys])
 
 
 def _is_automatic(auto_submitted: bytes, precedence: bytes) -> bool:

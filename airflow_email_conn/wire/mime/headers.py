@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MAX_FIELDS", "MAX_HEADER_BYTES", "blank_line", "end_of_headers", "split"]
+__all__ = ["MAX_FIELDS", "MAX_HEADER_BYTES", "end_of_headers", "split"]
 
 MAX_HEADER_BYTES = 2 * 1024 * 1024  # of one block; Gmail takes 500 kB, Exchange 256 kB: more is an attack
-MAX_FIELDS = 5_000  # in one block; a mail that went through many relays has a hundred
+MAX_FIELDS = (
+    5_000  # in one block, with lines that are none; a mail that went through many relays has a hundred
+)
 
 _BLANK = re.compile(rb"\n\r?\n")
-_FIELD = re.compile(rb"^([^\s:]+)[ \t]*:(.*)\n?", re.MULTILINE)
+_FIELD = re.compile(rb"^([^\s:]+)[ \t]*:(.*)", re.MULTILINE)
 _SPACED = bytes.maketrans(b"\r\0", b"  ")  # a bare CR or NUL must neither end a line nor join two words
 
 
@@ -28,23 +30,18 @@ def split(block: bytes) -> tuple[list[tuple[str, bytes]], list[str]]:
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n") if b"\n" in block else block.replace(b"\r", b"\n")
     block = block.replace(b"\n ", b" ").replace(b"\n\t", b"\t")  # unfolded (RFC 5322 2.2.3)
-    fields: list[tuple[str, bytes]] = []
-    end = 0
-    skipped = False
-    for match in _FIELD.finditer(block):
-        if match.start() != end:
-            skipped = True
-        end = match.end()
-        name, value = match.groups()
-        fields.append((name.decode("ascii", "replace"), value.translate(_SPACED).strip()))
-        if len(fields) == MAX_FIELDS:
-            defects.append(f"more than {MAX_FIELDS} header fields: the rest was not read")
-            break
-    else:
-        skipped = skipped or not (end == len(block) or block[end:].isspace())
-    if skipped:
+    if b"\r" in block or b"\0" in block:
+        block = block.translate(_SPACED)
+    block = block.rstrip()
+    lines = block.count(b"\n") + 1 if block else 0
+    if lines > MAX_FIELDS:
+        block = b"\n".join(block.split(b"\n", MAX_FIELDS)[:MAX_FIELDS])
+        lines = MAX_FIELDS
+        defects.append(f"more than {MAX_FIELDS} header fields: the rest was not read")
+    found = _FIELD.findall(block)
+    if len(found) < lines:
         defects.append("header lines that are no field were passed over")
-    return fields, defects
+    return [(name.decode("ascii", "replace"), value.strip()) for name, value in found], defects
 
 
 def end_of_headers(raw: bytes, start: int, limit: int) -> tuple[int, int] | None:
@@ -53,10 +50,5 @@ def end_of_headers(raw: bytes, start: int, limit: int) -> tuple[int, int] | None
         return start, start + 1
     if raw.startswith(b"\r\n", start):
         return start, start + 2
-    return blank_line(raw, start, limit)
-
-
-def blank_line(raw: bytes, start: int, limit: int) -> tuple[int, int] | None:
-    """Where the next empty line begins and ends, looking from a line end at or behind `start`."""
     blank = _BLANK.search(raw, start, limit)
     return (blank.start() + 1, blank.end()) if blank else None

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from airflow_email_conn.errors import ProtocolError
 from airflow_email_conn.model.message import Mail, MailRef
 from airflow_email_conn.wire.mime import charsets, words
-from airflow_email_conn.wire.mime.envelope import envelope
+from airflow_email_conn.wire.mime.envelope import MAX_DEFECTS, envelope
 from airflow_email_conn.wire.mime.parts import scan_parts
+from airflow_email_conn.wire.mime.sizes import measure
 from airflow_email_conn.wire.mime.structure import Part, attachments, find, readable
 from airflow_email_conn.wire.mime.transfer import CHUNK, TransferDecoder
 
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-__all__ = ["MAX_DEFECTS", "MAX_TEXT_BYTES", "attachment_bytes", "attachment_pieces", "parse", "scan"]
+__all__ = ["MAX_TEXT_BYTES", "attachment_bytes", "attachment_pieces", "parse", "scan"]
 
 MAX_TEXT_BYTES = 16 * 1024 * 1024  # decoded, for text and for html each; a novel has one
-MAX_DEFECTS = 50  # lines; nobody reads more
 
 
 def parse(
@@ -30,6 +30,7 @@ def parse(
     received: datetime | None = None,
     seen: bool = False,
     flagged: bool = False,
+    answered: bool = False,
 ) -> Mail:
     """The mail that the bytes are, or the nearest to it. Never raises.
 
@@ -50,6 +51,7 @@ def parse(
         size=len(raw),
         seen=seen,
         flagged=flagged,
+        answered=answered,
         attachments=attachments(scanned.root, where, lambda part: _decoded_size(raw, part)),
         headers=tuple([(name, words.decode(value)) for name, value in scanned.fields]),
         text=_text(raw, plain, defects),
@@ -94,21 +96,10 @@ def _pieces(raw: bytes, part: Part) -> Iterator[bytes]:
 
 
 def _decoded_size(raw: bytes, part: Part) -> int:
-    """Bytes of the decoded file, by counting instead of decoding: exact for what usual senders write."""
-    start, end = part.start, part.end
-    if part.encoding == "base64":
-        spaces = raw.count(b"\n", start, end) + raw.count(b"\r", start, end)
-        padding = raw.count(b"=", max(start, end - 8), end)
-        return max(end - start - spaces - padding, 0) * 3 // 4
-    if part.encoding == "quoted-printable":
-        hard = raw.count(b"=\r\n", start, end)
-        soft = raw.count(b"=\n", start, end)
-        last = raw.endswith(b"=", start, end)  # a soft line break whose line end is the delimiter's
-        escapes = raw.count(b"=", start, end) - hard - soft - last
-        return max(end - start - 3 * hard - 2 * soft - last - 2 * escapes, 0)
-    if part.encoding == "x-uuencode":  # too rare and too irregular to count
-        return sum(map(len, _pieces(raw, part)))
-    return end - start
+    """Bytes of the decoded file."""
+    count = measure(part.encoding)
+    count.feed(raw, part.start, part.end)
+    return count.size()
 
 
 def _text(raw: bytes, parts: tuple[Part, ...], defects: dict[str, None]) -> str:

@@ -1,7 +1,7 @@
 """The tree of a mail's parts, and what in it is text to read and what is a file.
 
-The tree comes from a server's BODYSTRUCTURE or from the bytes of a mail (`wire/parts.py`); the rules are the
-same for both, so that a mail has the same attachments whichever way it was read.
+The tree comes from a server's BODYSTRUCTURE or from the bytes of a mail (`cutter.py`); the rules are the same
+for both, so that a mail has the same attachments whichever way it was read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airflow_email_conn.wire.mime import words
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Part", "attachments", "estimated_size", "find", "leaves", "readable"]
+__all__ = ["Part", "attachment", "attachments", "estimated_size", "find", "is_text", "leaves", "readable"]
 
 _NAME_LIMIT = 200  # characters of a name made from a subject; file systems take 255 bytes
 _READABLE = frozenset({"text/plain", "text/html"})
@@ -136,7 +136,7 @@ def find(root: Part, number: str) -> Part | None:
 
 def readable(root: Part) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """The parts to be read as plain text and those to be read as HTML, in order."""
-    parts = [part for part, _ in leaves(root) if _is_text(part)]
+    parts = [part for part, _ in leaves(root) if is_text(part)]
     return (
         tuple([part for part in parts if part.content_type == "text/plain"]),
         tuple([part for part in parts if part.content_type == "text/html"]),
@@ -151,22 +151,31 @@ def attachments(
     :param ref: the mail they belong to.
     :param size: bytes of a part's decoded file; `estimated_size` when not given.
     """
-    measure = size or estimated_size
+    count = size or estimated_size
     return tuple(
         [
-            Attachment(
-                ref=ref,
-                part=part.number,
-                name=_name(part),
-                content_type=part.content_type,
-                size=measure(part),
-                inline=_is_inline(part, related=related),
-                content_id=part.content_id,
-                encoding=part.encoding,
-            )
+            attachment(part, ref, count(part), related=related)
             for part, related in leaves(root)
-            if not _is_text(part)
+            if not is_text(part)
         ]
+    )
+
+
+def attachment(part: Part, ref: MailRef, size: int, *, related: bool) -> Attachment:
+    """A leaf that is not text to read, as a file.
+
+    :param size: bytes of the decoded file.
+    :param related: a multipart/related is around it.
+    """
+    return Attachment(
+        ref=ref,
+        part=part.number,
+        name=_name(part),
+        content_type=part.content_type,
+        size=size,
+        inline=_is_inline(part, related=related),
+        content_id=part.content_id,
+        encoding=part.encoding,
     )
 
 
@@ -179,7 +188,7 @@ def estimated_size(part: Part) -> int:
     return part.size
 
 
-def _is_text(part: Part) -> bool:
+def is_text(part: Part) -> bool:
     """Text without a name, unless the sender says that it is an attachment."""
     return part.content_type in _READABLE and part.disposition != "attachment" and not part.filename
 

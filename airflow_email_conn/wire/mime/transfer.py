@@ -7,6 +7,8 @@ import re
 from functools import lru_cache
 from typing import Protocol
 
+from airflow_email_conn.wire.mime.uuencode import UuDecoder
+
 __all__ = ["CHUNK", "TransferDecoder", "decode", "normalise"]
 
 CHUNK = 64 * 1024  # bytes to feed at once: fits the cache; larger pieces decode slower
@@ -30,10 +32,9 @@ _QP_HALF = re.compile(rb"=[0-9A-Fa-f]")
 _QP_SOFT = re.compile(rb"=[ \t]+(?=\r?\n)")
 _QP_PADDED = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n)")
 _QP_PADDING = (b" \n", b"\t\n", b" \r\n", b"\t\r\n")
-
-_UU_BEGIN = re.compile(rb"begin [0-7]{3,4} ")
-_UU_LINE_LIMIT = 1_000  # bytes; a line of uuencoded data has 62
-_UU_BEGIN_LIMIT = 64 * 1024  # bytes to look for the `begin` line in, before taking the data as it is
+# Bytes of white space that may be padding; more is text. Not less than what a decoder is fed at once, so that
+# it does not matter where the data is cut.
+_QP_PADDING_LIMIT = 2 * CHUNK
 
 
 @lru_cache(maxsize=64)
@@ -141,11 +142,26 @@ class _QuotedPrintable:
 
     def __init__(self) -> None:
         self._held: list[bytes] = []  # a tail whose meaning the next byte decides
+        self._holding = 0  # bytes of it
+        self._text = False  # the white space that goes on here is too long for padding
 
     def feed(self, data: bytes) -> bytes:
-        if self._held and not data.strip(b" \t\r"):
+        if not (self._held or self._text):
+            return self._feed(data)
+        space = len(data) - len(data.lstrip(b" \t\r"))
+        self._holding += space
+        if self._text or self._holding > _QP_PADDING_LIMIT:
+            out = b"".join([*self._held, data[:space]])
+            self._held = []
+            self._text = space == len(data)
+            return out if self._text else out + self._feed(data[space:])
+        if space == len(data):
             self._held.append(data)  # joined only when the run of space ends: linear also byte by byte
             return b""
+        return self._feed(data)
+
+    def _feed(self, data: bytes) -> bytes:
+        """As much as can be told, with what was held."""
         data = b"".join([*self._held, data])
         cut = len(data.rstrip(b" \t\r"))
         if data[cut - 1 : cut] == b"=":
@@ -153,6 +169,7 @@ class _QuotedPrintable:
         elif _QP_HALF.fullmatch(data[-2:]):
             cut -= 2
         self._held = [data[cut:]] if cut < len(data) else []
+        self._holding = len(data) - cut
         return _unquoted(data[:cut])
 
     def finish(self) -> bytes:
@@ -173,82 +190,8 @@ def _unquoted(data: bytes) -> bytes:
     return binascii.a2b_qp(_QP_BROKEN.sub(b"=3D", data))
 
 
-class _Uuencode:
-    """Lines between `begin` and `end`; data without a `begin` is left as it is."""
-
-    def __init__(self) -> None:
-        self._held: list[bytes] = []  # a line as far as it came
-        self._skipped: list[bytes] | None = []  # lines before `begin`; None behind it
-        self._seen = 0
-        self._plain = False
-        self._ended = False
-
-    def feed(self, data: bytes) -> bytes:
-        if self._plain or self._ended:
-            return data if self._plain else b""
-        if b"\n" not in data:
-            self._held.append(data)
-            return b""
-        *lines, rest = b"".join([*self._held, data]).split(b"\n")
-        self._held = [rest]
-        return self._lines(lines)
-
-    def _lines(self, lines: list[bytes]) -> bytes:
-        out = []
-        for index, line in enumerate(lines):
-            if self._skipped is not None:
-                self._before(line, self._skipped)
-                if self._plain:
-                    return self._as_it_is(lines[index + 1 :])
-            elif line.strip() == b"end":
-                self._ended = True
-                break
-            else:
-                out.append(_uu(line))
-        return b"".join(out)
-
-    def _before(self, line: bytes, skipped: list[bytes]) -> None:
-        """A line that may be the first."""
-        if _UU_BEGIN.match(line):
-            self._skipped = None
-        else:
-            skipped.append(line + b"\n")
-            self._seen += len(line) + 1
-            self._plain = self._seen > _UU_BEGIN_LIMIT
-
-    def _as_it_is(self, lines: list[bytes]) -> bytes:
-        """Everything so far, untouched: it was no uuencoded data."""
-        out = b"".join([*(self._skipped or []), *(line + b"\n" for line in lines), *self._held])
-        self._skipped, self._held = [], []
-        return out
-
-    def finish(self) -> bytes:
-        """The last line, if no line end closed it."""
-        last = b"".join(self._held)
-        if self._plain or self._ended:
-            return b""
-        if self._skipped is None:
-            return b"" if last.strip() == b"end" else _uu(last)
-        return b"" if _UU_BEGIN.match(last) else b"".join([*self._skipped, last])
-
-
-def _uu(line: bytes) -> bytes:
-    """One line; what cannot be read is left out."""
-    line = line.rstrip(b"\r")
-    if not line or len(line) > _UU_LINE_LIMIT:
-        return b""
-    try:
-        return binascii.a2b_uu(line)
-    except binascii.Error:
-        pass
-    try:  # trailing junk, or spaces that were lost on the way: the length says how much to take
-        return binascii.a2b_uu(line[: (((line[0] - 32) & 63) * 4 + 5) // 3])
-    except binascii.Error:
-        return b""
-
-
-_DECODERS: dict[str, type[_Base64 | _QuotedPrintable | _Uuencode]] = {
+_DECODERS: dict[str, type[_Base64 | _QuotedPrintable | UuDecoder]] = {
     "base64": _Base64,
     "quoted-printable": _QuotedPrintable,
-    "x-uuencode": _Uuencode,
+    "x-uuencode": UuDecoder,
 }

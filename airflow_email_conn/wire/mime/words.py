@@ -17,7 +17,8 @@ _WORD = re.compile(
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
 # C0, DEL, C1 and the two Unicode line ends: what could break a line, a log or a terminal.
-_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029], " ")
+_CONTROLS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
+_ASCII_CONTROLS = bytes.maketrans(bytes([*range(0x20), 0x7F]), b" " * 33)
 
 
 def decode(value: bytes) -> str:
@@ -26,16 +27,14 @@ def decode(value: bytes) -> str:
     Adjacent words lose the space between them, and are joined before they are decoded when they share a
     charset: many senders cut words in the middle of a character. Raw 8-bit text is UTF-8, else windows-1252.
     """
-    if b"=?" in value:
-        text = "".join([charsets.decode(data, charset) for charset, data in _runs(value)])
-    else:
-        text = value.decode("ascii") if value.isascii() else charsets.decode(value, "")
-    return text if text.isprintable() else clean(text)
+    if b"=?" not in value and value.isascii():  # as nearly every header is
+        return value.translate(_ASCII_CONTROLS).decode("ascii")
+    return clean("".join([charsets.decode(data, charset) for charset, data in _runs(value)]))
 
 
 def clean(text: str) -> str:
     """The text with every control character and line end turned into a space."""
-    return text.translate(_CONTROLS)
+    return text if text.isprintable() else _CONTROLS.sub(" ", text)
 
 
 def _runs(value: bytes) -> list[tuple[str, bytes]]:

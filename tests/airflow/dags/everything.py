@@ -68,6 +68,14 @@ with DAG(
         move_to="Done",
         create_folder=True,
     )
+    EmailSensor(
+        task_id="never",
+        email_conn_id="mail_variable",
+        subject="marker-of-the-filter",
+        deferrable=True,
+        timeout=15,
+        on_missing="report",
+    )
     old_wait = ImapAttachmentSensor(
         task_id="old_wait", conn_id="mail_macro", attachment_name="rechnung märz.csv", poke_interval=1
     )

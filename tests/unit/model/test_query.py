@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_email_conn.errors import QueryError
-from airflow_email_conn.model.message import Address, Attachment, MailRef, MailSummary
+from airflow_email_conn.model.message import Address, Attachment, Mail, MailRef, MailSummary
 from airflow_email_conn.model.query import FILTERS, MailQuery
 
 REF = MailRef("INBOX", "7", "1", "<a@b>")
@@ -23,7 +25,13 @@ MAIL = MailSummary(
     to=(Address("robot@example.test"),),
     received=NOON,
     size=1000,
-    attachments=(Attachment(REF, "2", "Report.CSV", "text/csv", 10),),
+    answered=True,
+    in_reply_to=("<q1@x>", "<q2@x>"),
+    attachments=(
+        Attachment(REF, "2", "Report.CSV", "text/csv", 10),
+        Attachment(REF, "3", "logo.png", "image/png", 10),
+    ),
+    headers=(("X-Kind", "Daily  Report"), ("List-Id", "<a.x>"), ("list-id", "<b.x>"), ("X-Empty", "")),
 )
 
 
@@ -50,6 +58,28 @@ MAIL = MailSummary(
         ({"has_attachments": "false"}, False),
         ({"message_id": "<a@b>"}, True),
         ({"message_id": "A@b"}, False),
+        ({"attachment_type": "image/*"}, True),
+        ({"attachment_type": "IMAGE/PNG"}, True),
+        ({"attachment_type": {"regex": "^text/(csv|plain)$"}}, True),
+        ({"attachment_type": ["application/pdf", "text/html"]}, False),
+        ({"attachment": "*.csv", "attachment_type": "text/*"}, True),
+        ({"attachment": "*.csv", "attachment_type": "image/*"}, False),  # not the same file
+        ({"in_reply_to": "q2@x"}, True),
+        ({"in_reply_to": "<q3@x>"}, False),
+        ({"header": {"x-kind": " daily report "}}, True),
+        ({"header": {"X-Kind": "daily"}}, False),  # equals, not a part
+        ({"header": {"X-Kind": {"regex": "^daily"}}}, True),
+        ({"header": {"X-Kind": ["weekly", "daily report"]}}, True),
+        ({"header": {"List-Id": "<B.x>"}}, True),  # any of a repeated field
+        ({"header": {"X-Kind": True, "X-None": False, "X-Empty": None}}, True),
+        ({"header": {"X-None": True}}, False),
+        ({"header": {"X-Kind": False}}, False),
+        ({"header": {"X-Empty": False}}, True),  # empty is as good as none
+        ({"header": {"X-Empty": {"regex": "^$"}}}, False),
+        ({"header": {"X-None": None}}, True),  # None asks nothing
+        ({"header": {"X-None": {"regex": ""}}}, False),  # what is missing holds no pattern
+        ({"answered": True}, True),
+        ({"answered": "false"}, False),
         ({"unseen": False}, False),
         ({"flagged": "no"}, True),
     ],
@@ -65,7 +95,110 @@ def test_mail_without_a_sender_or_a_time_matches_no_such_filter() -> None:
     assert not MailQuery(sender=re.compile("")).matches(bare)
     assert not MailQuery(since=NOON).matches(bare)
     assert not MailQuery(before=NOON).matches(bare)
+    assert not MailQuery(allow={"sender": re.compile("")}).matches(bare)
+    assert MailQuery(deny={"sender": re.compile("")}).matches(bare)
     assert MailQuery(subject=re.compile("^$")).matches(bare)
+
+
+DENY = [{"sender": "evil"}, {"subject": "^spam"}]
+ALLOW = [{"sender": r"@acme\.com$", "subject": "report"}, {"subject": "urgent"}]
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject", "deny", "allow", "both"),
+    [
+        ("ann@acme.com", "Report", True, True, True),
+        ("ann@acme.com", "Hello", True, False, False),  # both keys of a rule must be found
+        ("eve@evil.org", "URGENT", False, True, False),  # deny comes first
+        ("bob@b.org", "spam report", False, False, False),
+        ("bob@b.org", "Urgent", True, True, True),
+        ("bob@b.org", "Hello", True, False, False),  # the rest
+        ("x@b.org <Evil>", "Hello", False, False, False),
+    ],
+)
+def test_deny_then_allow(*, sender: str, subject: str, deny: bool, allow: bool, both: bool) -> None:
+    """Only deny: takes the rest. Only allow: ignores it. Both: what is denied is not allowed any more."""
+    address = Address("x@b.org", "Evil") if "<" in sender else Address(sender)
+    mail = MailSummary(ref=REF, sender=address, subject=subject)
+    assert MailQuery(deny=DENY).matches(mail) is deny
+    assert MailQuery(allow=ALLOW).matches(mail) is allow
+    assert MailQuery(deny=DENY, allow=ALLOW).matches(mail) is both
+
+
+def test_rules_see_the_address_and_the_name() -> None:
+    """`$` ends the address; the whole is seen as `Name <address>`."""
+    mail = MailSummary(ref=REF, sender=Address("x@evil.org", "boss@acme.com"))
+    assert not MailQuery(allow={"sender": r"@acme\.com$"}).matches(mail)
+    assert MailQuery(allow={"sender": "^boss.* <x@"}).matches(mail)
+
+
+def test_envelope_comes_before_attachments() -> None:
+    """What a first look without the parts can tell."""
+    bare = MailSummary(ref=REF, subject="Report")
+    for filters in ({"attachment": "*.csv"}, {"attachment_type": "text/csv"}, {"has_attachments": True}):
+        assert MailQuery(subject="report", **filters).matches_envelope(bare)
+        assert not MailQuery(subject="hello", **filters).matches_envelope(bare)
+        assert not MailQuery(subject="report", **filters).matches(bare)
+        assert MailQuery(subject="hello", **filters).matches_attachments(MAIL)
+        assert not MailQuery(**filters).matches_attachments(bare)
+        assert MailQuery(**filters).asks_attachments
+    assert not MailQuery(subject="x").asks_attachments
+
+
+def test_body_of_a_whole_mail() -> None:
+    """Text or HTML, in any case of letters."""
+    mail = Mail(ref=REF, text="Grüße", html="<p>Needle</p>")
+    assert MailQuery(body=["x", "GRÜSSE"]).matches_body(Mail(ref=REF, text="Grüße"))
+    assert MailQuery(body="needle").matches_body(mail)
+    assert not MailQuery(body="thread").matches_body(mail)
+    assert MailQuery().matches_body(mail)
+
+
+@pytest.mark.parametrize(
+    ("filters", "settled"),
+    [
+        ({}, True),
+        ({"sender": "@a.b", "since": NOON, "body": "x", "deny": {"subject": "x"}}, True),
+        ({"unseen": False}, False),
+        ({"flagged": True}, False),
+        ({"answered": False}, False),
+        ({"raw": "KEYWORD x"}, False),
+    ],
+)
+def test_settled(filters: dict[str, Any], settled: bool) -> None:
+    """Flags and the server's own syntax can change their mind about a mail that is there."""
+    assert MailQuery(**filters).is_settled is settled
+
+
+@pytest.mark.parametrize(
+    ("filters", "all_of_them"),
+    [
+        ({}, True),
+        ({"header": {"X-A": None, "X-B": None}}, True),
+        ({"header": {"X-A": None, "X-B": False}}, False),
+        ({"header": {"X-A": None}, "raw": "ALL"}, False),
+        ({"larger_than": 0}, False),
+        ({"unseen": False}, False),
+    ],
+)
+def test_takes_all(filters: dict[str, Any], all_of_them: bool) -> None:
+    """A header that may be anything is no criterion: nobody's folder is emptied by it."""
+    assert MailQuery(**filters).takes_all is all_of_them
+
+
+def test_header_names() -> None:
+    """Every field that is named, also those that nothing is asked of."""
+    assert MailQuery(header={"X-A": None, "From": "x", "X-B": False}).header_names() == ("X-A", "From", "X-B")
+    assert MailQuery().header_names() == ()
+
+
+def test_copies_of_a_query() -> None:
+    """What was read can be read again, pickled and compared."""
+    query = MailQuery(header={"X-A": ["x", re.compile("y")]}, deny=DENY, sender="@A.b", body="x")
+    assert replace(query) == query
+    assert pickle.loads(pickle.dumps(query)) == query
+    assert hash(replace(query)) == hash(query)
+    assert replace(query, sender=None) != query
 
 
 @pytest.mark.parametrize(
@@ -88,6 +221,31 @@ def test_mail_without_a_sender_or_a_time_matches_no_such_filter() -> None:
         ({"since": "2026-03-14T12:00:00"}, "since: .* has no time zone"),
         ({"since": 5}, "since: an aware datetime"),
         ({"unseen": "maybe"}, "unseen: True, False or None, not 'maybe'"),
+        ({"answered": 3}, "answered: True, False or None, not 3"),
+        ({"attachment_type": "csv"}, "attachment_type: 'csv' is no MIME type"),
+        ({"subject": re.compile(b"x")}, "subject: a pattern of text, not of bytes"),
+        ({"subject": {"regex": "x", "flags": "i"}}, "subject: a pattern is written"),
+        ({"subject": {"regex": "x", "flags": 288}}, "subject: not a regular expression"),
+        ({"header": {}}, "header: an empty mapping asks nothing"),
+        ({"header": "X-A: b"}, 'header: a mapping such as {"List-Id": "..."}, not str'),
+        ({"header": {"X A": "b"}}, "header: 'X A' is not a name"),
+        ({"header": {"": "b"}}, "header: '' is not a name"),
+        ({"header": {"X-A\r\nX": "b"}}, "header: 'X-A\\r\\nX' is not a name"),
+        ({"header": {5: "b"}}, "header: 5 is not a name"),
+        ({"header": {"X-A": ""}}, "header X-A: an empty text"),
+        ({"header": {"X-A": "a\0"}}, "header X-A: must not contain NUL"),
+        ({"header": {"X-A": [True]}}, "header X-A: a text or a pattern, not bool"),
+        ({"header": {"X-A": "b", "x-a": "c"}}, "header: one name twice"),
+        ({"header": {f"X-{n}": "b" for n in range(51)}}, "header: more than 50 fields"),
+        ({"deny": []}, "deny: an empty list"),
+        ({"deny": "spam"}, "deny: a list of rules, not str"),
+        ({"deny": [{"subject": "x"}, "spam"]}, "deny[1]: a rule is"),
+        ({"allow": [{"from": "x"}]}, "allow[0]: a rule is"),
+        ({"allow": [{}]}, "allow[0]: a rule is"),
+        ({"allow": [{"sender": "("}]}, "allow[0] sender: not a regular expression"),
+        ({"allow": [{"sender": " "}]}, "allow[0] sender: a regular expression that is not empty"),
+        ({"allow": [{"sender": None}]}, "allow[0] sender: a regular expression that is not empty"),
+        ({"allow": [{"subject": "x"}] * 1001}, "allow: more than 1000 rules"),
         ({"larger_than": -1}, "larger_than: a number of bytes"),
         ({"larger_than": "1.5"}, "larger_than: a number of bytes"),
         ({"larger_than": True}, "larger_than: a number of bytes"),

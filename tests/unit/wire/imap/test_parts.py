@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from airflow_email_conn.errors import ProtocolError, QueryError
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.wire.imap import answers, commands, fetch, grammar, servers, sets, utf7
+from airflow_email_conn.wire.imap.commands import Literal
 from airflow_email_conn.wire.imap.engine import Data, Status
 from airflow_email_conn.wire.imap.search import search_keys
 
@@ -158,13 +160,67 @@ def keys(**filters: Any) -> bytes:
         ({"before": "2026-12-31T23:00:00-05:00"}, b"BEFORE 3-Jan-2027"),
         ({"larger_than": "10", "smaller_than": 20}, b"LARGER 10 SMALLER 20"),
         ({"message_id": "<a@b>"}, b'HEADER MESSAGE-ID "a@b"'),
-        ({"attachment": "*.csv"}, b"ALL"),
+        ({"in_reply_to": "<a@b>"}, b'HEADER IN-REPLY-TO "a@b"'),
+        ({"answered": True}, b"ANSWERED"),
+        ({"answered": False}, b"UNANSWERED"),
+        ({"header": {"X-Kind": "in"}}, b'HEADER "X-Kind" "in"'),
+        ({"header": {"X-Kind": " the yearly report"}}, b'HEADER "X-Kind" "yearly"'),  # lines are folded
+        ({"header": {"X-Kind": ["a", "b"]}}, b'OR HEADER "X-Kind" "a" HEADER "X-Kind" "b"'),
+        ({"header": {"X-Kind": ["a", "ä"]}}, b'HEADER "X-Kind" ""'),
+        ({"header": {"X-Kind": {"regex": "a"}}}, b'HEADER "X-Kind" ""'),
+        ({"header": {"X-A": True, "X-B": False, "X-C": None}}, b'HEADER "X-A" ""'),
+        ({"header": {"X-Kind": ["a"] * 51}}, b'HEADER "X-Kind" ""'),
+        ({"deny": {"subject": "a"}, "allow": {"sender": "b"}}, b"ALL"),
+        ({"attachment": "*.csv", "attachment_type": "text/csv"}, b"ALL"),
         ({"raw": " KEYWORD $Invoice ", "unseen": True}, b"UNSEEN KEYWORD $Invoice"),
     ],
 )
 def test_search_keys(filters: dict[str, Any], expected: bytes) -> None:
     """Each criterion in IMAP's words."""
     assert keys(**filters) == expected
+
+
+VALUES = st.lists(st.sampled_from(["a", "b@c", "ä@b", "ä", "a b"]), min_size=1, max_size=3)
+
+
+@given(st.dictionaries(st.sampled_from(["subject", "message_id", "in_reply_to"]), VALUES), VALUES)
+def test_narrower_servers_are_asked_for_more(filters: dict[str, Any], kinds: list[str]) -> None:
+    """What is left out for a server that takes no UTF-8 (BADCHARSET) only makes the search wider."""
+    query = MailQuery(header={"X-Kind": kinds}, unseen=True, **filters)
+    every, ascii_only = search_keys(query), search_keys(query, ascii_only=True)
+    assert not any(isinstance(part, Literal) for part in ascii_only)
+    left_out = [name for name, values in filters.items() if any(not value.isascii() for value in values)]
+    kept = {name: values for name, values in filters.items() if name not in left_out}
+    assert ascii_only == search_keys(MailQuery(header={"X-Kind": kinds}, unseen=True, **kept))
+    assert left_out or ascii_only == every
+
+
+def test_months_are_english() -> None:
+    """Whatever the locale: IMAP knows no other names (RFC 9051 9: date-month)."""
+    english = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]  # fmt: skip
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        for name in (before, "de_DE.UTF-8", "fr_FR.UTF-8"):
+            with suppress(locale.Error):  # not every machine has them
+                locale.setlocale(locale.LC_ALL, name)
+            for number, month in enumerate(english, 1):
+                when = datetime(2026, number, 15, tzinfo=timezone.utc)
+                assert keys(since=when) == f"SINCE 14-{month}-2026".encode()
+                assert fetch.received({b"INTERNALDATE": f"15-{month}-2026 00:00:00 +0000".encode()}) == when
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+
+
+def test_summaries_ask_for_known_names_once() -> None:
+    """More header fields, none twice, and none that could end the command."""
+    items = fetch.summary_items(["X-Kind", "subject"])
+    assert items.endswith(b" X-KIND)])")
+    assert items.count(b"SUBJECT") == 1
+    for name in ("X A", "a)", "a\r\nb", "", '"a"', "{3}"):
+        with pytest.raises(QueryError, match="header"):
+            fetch.summary_items([name])
 
 
 def test_days_are_wide_enough_everywhere() -> None:

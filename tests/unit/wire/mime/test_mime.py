@@ -16,6 +16,7 @@ from airflow_email_conn.errors import ProtocolError
 from airflow_email_conn.model.message import Address, Mail, MailRef
 from airflow_email_conn.wire import mime
 from airflow_email_conn.wire.mime import mail as mail_module
+from airflow_email_conn.wire.mime.envelope import MAX_DEFECTS
 from airflow_email_conn.wire.mime.structure import attachments
 
 CORPUS = sorted((Path(__file__).parents[3] / "corpus").glob("*.eml"))
@@ -113,6 +114,26 @@ def test_files(name: str, files: list[tuple[str, str]]) -> None:
     assert [(a.part, a.name) for a in mime.parse(corpus(name)).attachments] == files
 
 
+def test_a_name_over_several_lines() -> None:
+    """Folded, in sections or in words; with CRLF and with LF."""
+    for lines in (
+        b'attachment;\n filename="Umsatz f\xc3\xbcr\n M\xc3\xa4rz.csv"',
+        b"attachment;\n\tfilename*0*=utf-8''Umsatz%20f%C3%BC;\n\tfilename*1*=r%20M%C3%A4rz.csv",
+        b'attachment;\n filename="=?utf-8?q?Umsatz_f=C3?=\n =?utf-8?q?=BCr_M=C3=A4rz?=.csv"',
+    ):
+        raw = b"Content-Type: text/csv\nContent-Disposition: " + lines + b"\n\nx"
+        for mail in (mime.parse(raw), mime.parse(raw.replace(b"\n", b"\r\n"))):
+            assert [attachment.name for attachment in mail.attachments] == ["Umsatz für März.csv"]
+
+
+def test_two_files_of_one_name_are_two_files() -> None:
+    """Each has its own part, size and bytes."""
+    raw = corpus("names")
+    reports = [a for a in mime.parse(raw).attachments if a.name == "report.xlsx"]
+    assert [a.part for a in reports] == ["7", "8"]
+    assert len({mime.attachment_bytes(raw, a.part) for a in reports}) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -188,7 +209,7 @@ def test_defects_have_a_limit() -> None:
     """A hostile mail has as many as it likes."""
     part = b"--b\nContent-Type: text/plain; charset=c%d\n\n\xff\n"
     raw = b"Content-Type: multipart/mixed; boundary=b\n\n" + b"".join(part % i for i in range(100)) + b"--b--"
-    assert len(mime.parse(raw).defects) == mail_module.MAX_DEFECTS
+    assert len(mime.parse(raw).defects) == MAX_DEFECTS
 
 
 @given(TEXT, TEXT, TEXT, st.lists(st.tuples(NAME, st.binary(max_size=300)), max_size=3))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_email_conn.wire.mime import headers, parts
+from airflow_email_conn.wire import mime
+from airflow_email_conn.wire.mime import cutter, headers
 from airflow_email_conn.wire.mime.parts import scan_parts
 from airflow_email_conn.wire.mime.structure import Part, leaves
 
@@ -84,17 +85,28 @@ def test_defects(raw: bytes, defect: str) -> None:
     assert bodies(raw) == [b"x"]
 
 
+def test_a_multipart_without_parts_is_text() -> None:
+    """Whatever it is called: whether parts come is known at its end only, too late to give out a file."""
+    head = b"Content-Disposition: attachment; filename=a.pdf\nContent-Transfer-Encoding: base64\n"
+    raw = head + MIXED + b"UVVK"
+    part = scan_parts(raw).root
+    assert (part.filename, part.content_type, part.encoding) == ("", "text/plain", "base64")
+    assert mime.parse(raw).text == "QUJ"
+    assert mime.parse(raw).attachments == ()
+
+
 def test_limits_are_told_and_lose_nothing() -> None:
     """Depth, number of parts, bytes of a header: what is beyond stays in the last part."""
     deep = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (i, i) for i in range(2_000))
     scanned = scan_parts(deep)
-    assert outline(scanned.root) == [(".".join(["1"] * parts.MAX_DEPTH), "multipart/mixed")]
+    assert outline(scanned.root) == [(".".join(["1"] * cutter.MAX_DEPTH), "multipart/mixed")]
     assert any("nested deeper" in defect for defect in scanned.defects)
     scanned = scan_parts(MIXED + b"--b\n\n" * 20_000)
-    assert len(scanned.root.children) == parts.MAX_PARTS - 1
+    assert len(scanned.root.children) == cutter.MAX_PARTS - 1
     assert any("more than" in defect for defect in scanned.defects)
     long = b"A: " + b"b" * headers.MAX_HEADER_BYTES
     assert bodies(long + b"\n\nx")[0].endswith(b"\n\nx")
+    assert any("header is longer" in defect for defect in scan_parts(long + b"\n\nx").defects)
     assert bodies(MIXED + b"--b\n" + long)[0] == long[headers.MAX_HEADER_BYTES :]
 
 

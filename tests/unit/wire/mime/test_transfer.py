@@ -6,6 +6,7 @@ import base64
 import binascii
 import itertools
 import quopri
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,37 @@ def test_cuts_do_not_matter(data: bytes, encoding: str, cuts: list[int]) -> None
     whole = decode(data, encoding)
     assert in_pieces(data, encoding, cuts) == whole
     assert in_pieces(data, encoding, list(range(len(data)))) == whole
+
+
+@pytest.mark.parametrize(
+    ("encoding", "start", "run", "end"),
+    [
+        ("quoted-printable", b"a", b" \t", b"\r\nb"),
+        ("quoted-printable", b"a=", b" ", b"\r\nb= "),
+        ("quoted-printable", b"a", b"\r", b"=41"),
+        ("x-uuencode", b"", b"x", b"\nbegin 644 f\n#0V%T\nend\n"),
+        ("x-uuencode", b"begin 644 ", b"x", b"\n#0V%T\nend\n"),
+        ("x-uuencode", b"begin 644 f\n#0V%T", b"x\r", b"\n#0V%T\nend"),
+        ("x-uuencode", b"begin 644 f\n#0V%T\nend", b" ", b"\n#0V%T\n"),
+        ("base64", b"QUJD", b"QU JD", b"\n=="),
+    ],
+)
+@pytest.mark.parametrize("size", [999, 64 * 1024, 2 * transfer.CHUNK, 300_000])
+def test_endless_lines_are_not_held(encoding: str, start: bytes, run: bytes, end: bytes, size: int) -> None:
+    """Wherever a decoder waits for the end of something, it waits for a bounded number of bytes."""
+    data = start + run * (size // len(run)) + end
+    whole = decode(data, encoding)
+    assert in_pieces(data, encoding, [len(start) + 1, len(data) - len(end)]) == whole
+    assert in_pieces(data, encoding, list(range(0, len(data), 501))) == whole
+    assert in_pieces(data, encoding, list(range(0, len(data), 70_001))) == whole
+    decoder = TransferDecoder(encoding)
+    decoder.feed(start)
+    tracemalloc.start()
+    for _ in range(100):
+        decoder.feed(run * (40_000 // len(run)))
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 4 * transfer.CHUNK  # of 4 MB
 
 
 @given(st.binary())

@@ -1,0 +1,1 @@
+"""POP3: session (one connection), maildrop (what lies there), downloads, search, mailbox (the protocol)."""

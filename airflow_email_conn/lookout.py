@@ -1,0 +1,134 @@
+"""Waits for mails that match, through whatever happens to the connection meanwhile."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_email_conn.aio import pause
+from airflow_email_conn.backoff import pause_before
+from airflow_email_conn.errors import EmailError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_email_conn.backends.base import Mailbox, Position
+    from airflow_email_conn.model.message import MailSummary
+    from airflow_email_conn.model.query import MailQuery
+    from airflow_email_conn.watch import MailWatch
+
+__all__ = ["Lookout", "Wanted"]
+
+_LONGEST_PAUSE = 300.0  # seconds between two tries
+_CALM = 60.0  # seconds after which a connection that ended counts as one that was well
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which mails, and where.
+
+    :param limit: at most so many of them; None for all.
+    """
+
+    query: MailQuery
+    folder: str = "INBOX"
+    limit: int | None = None
+    newest_first: bool = False
+
+
+class Lookout:
+    """Looks, waits for a change, and looks again; begins anew when the connection is lost.
+
+    It looks after every connect and never trusts the server to tell. The position moves on after a look that
+    was completed, to where the folder ended before it began.
+
+    :param position: the end of the folder when it was last looked through; None: never.
+    :param patience: seconds without a look that succeeded after which it gives up.
+    :param warn: writes to the log, as `Logger.warning` does.
+    """
+
+    def __init__(
+        self,
+        watch: MailWatch,
+        wanted: Wanted,
+        position: Position | None,
+        *,
+        patience: float,
+        warn: Callable[..., None],
+    ) -> None:
+        self._watch = watch
+        self._wanted = wanted
+        self._position = position
+        self._patience = patience
+        self._warn = warn
+        self._failures = 0  # in a row
+        self._well_since: float | None = None  # monotonic; the first look that succeeded since a failure
+        self._last_look = time.monotonic()
+
+    async def mails(self, until: float) -> list[MailSummary]:
+        """The mails, once there are any; none when there were none at the time `until` (as time.time).
+
+        :raises EmailError: it will come again; or nobody could look for as long as the patience lasts, or at
+            the end.
+        """
+        while True:
+            try:
+                return await self._through_one_connection(until)
+            except EmailError as exc:  # noqa: PERF203 - a lost connection costs more
+                await self._recover(exc, until)
+
+    async def _through_one_connection(self, until: float) -> list[MailSummary]:
+        while True:
+            found = await self._watch.ask(self._look)
+            self._looked()
+            if found or time.time() >= until:
+                return found
+            await self._watch.change(until - time.time())
+
+    def _look(self, mailbox: Mailbox) -> list[MailSummary]:
+        """In a thread. What comes while it searches is found by the next look."""
+        wanted = self._wanted
+        here = mailbox.position(wanted.folder)
+        found = list(
+            mailbox.search(
+                wanted.query,
+                folder=wanted.folder,
+                limit=wanted.limit,
+                newest_first=wanted.newest_first,
+                after=self._after(here),
+            )
+        )
+        if not found:
+            self._position = here
+        return found
+
+    def _after(self, here: Position) -> Position | None:
+        last = self._position
+        if last is None or not self._wanted.query.is_settled:
+            return None  # old mails may match that did not before: they were unread, say
+        if last.validity != here.validity:
+            self._warn("The folder %r was made anew: all its mails are looked at", last.folder)
+            return None
+        return last
+
+    # ------------------------------------------------------------ failures
+
+    def _looked(self) -> None:
+        self._last_look = time.monotonic()
+        if self._well_since is None:
+            self._well_since = self._last_look
+
+    async def _recover(self, error: EmailError, until: float) -> None:
+        """Pause before the next try. :raises EmailError: there is to be none."""
+        now = time.monotonic()
+        if not error.retryable or time.time() >= until or now - self._last_look > self._patience:
+            raise error
+        if self._well_since is not None and now - self._well_since > _CALM:
+            self._failures = 0
+        self._well_since = None
+        self._failures += 1
+        seconds = pause_before(self._failures, error, longest=_LONGEST_PAUSE)
+        seconds = min(seconds, max(0.0, until - time.time()))
+        self._warn("The mailbox is lost, trying again in %.1f s: %s", seconds, error)
+        await pause(seconds)

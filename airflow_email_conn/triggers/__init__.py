@@ -1,0 +1,1 @@
+"""Airflow triggers: waiting in the triggerer, without a worker."""

@@ -1,0 +1,23 @@
+"""A sensor whose waiting the triggerer does. See test_waiting.py."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from airflow.sdk import DAG
+
+from airflow_email_conn.sensors.mail import EmailSensor
+
+with DAG("waiting", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
+    EmailSensor(
+        task_id="wait",
+        subject="{{ dag_run.conf['subject'] }}",
+        deferrable=True,
+        timeout=300,
+        on_missing="report",
+    )
+
+with DAG("in_vain", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
+    EmailSensor(
+        task_id="wait", subject="Never", attachment="*.csv", deferrable=True, timeout=3, on_missing="report"
+    )

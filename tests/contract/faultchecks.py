@@ -1,0 +1,100 @@
+"""What must hold after a cell of the fault matrix, whatever happened in it."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import TYPE_CHECKING
+
+from airflow_email_conn.errors import (
+    DeadlineError,
+    EmailError,
+    NetworkError,
+    ProtocolError,
+    UnavailableError,
+)
+from tests.contract.faultscene import CHANGED, JOBS
+
+if TYPE_CHECKING:
+    from airflow_email_conn.backends.base import Mailbox
+    from tests.contract.faultcells import Cell, Outcome
+    from tests.contract.faultscene import Scene
+    from tests.contract.witness import Witness
+
+__all__ = ["check"]
+
+_MARGIN = 2.0  # seconds, for a machine that is busy
+
+
+def check(cell: Cell, scene: Scene, outcome: Outcome, witness: Witness) -> None:
+    """The right error in time or the whole result; a dead session stays dead; no mail is lost or doubled."""
+    witness.outcome(outcome.error, outcome.seconds)
+    witness.fault(outcome.fault, outcome.passed)
+    assert outcome.fault.hits
+    assert type(outcome.error) in expected(cell)
+    if outcome.error is None:
+        assert outcome.result == JOBS[cell.stage][1](scene)
+    else:
+        assert outcome.error.retryable
+        assert outcome.seconds < cell.timeout + _MARGIN
+        if outcome.connections == 1:
+            assert all(isinstance(error, NetworkError) for error in outcome.later)
+        else:  # fetching connected again: that session answers what it is asked
+            assert not any(isinstance(error, ProtocolError) for error in outcome.later)
+    with scene.open() as mailbox:
+        _check_mails(cell, scene, outcome, mailbox)
+        _check_rerun(cell, scene, mailbox)
+
+
+def expected(cell: Cell) -> tuple[type[EmailError | None], ...]:
+    """What may come out of a cell, and nothing else; None for the whole result."""
+    done: tuple[type[None], ...] = ()
+    if cell.fault == "slow":
+        return (NoneType,)
+    if cell.heals or cell.fault == "restart":
+        # Fetching connects again. And Dovecot's answer to a short command is quicker than its end.
+        done = (NoneType,) if cell.changes or cell.stage in {"headers", "body"} else ()
+    if cell.fault in {"stall", "half-open", "drip"}:
+        return (*done, DeadlineError)
+    if cell.fault == "BYE":
+        # Within a mail, a word of the server is the mail's.
+        return (*done, NetworkError if cell.octets else UnavailableError)
+    if cell.fault == "restart":
+        return (*done, NetworkError, UnavailableError)  # it says BYE where it can
+    return (*done, NetworkError)
+
+
+def _check_mails(cell: Cell, scene: Scene, outcome: Outcome, mailbox: Mailbox) -> None:
+    """No mail is lost or doubled; only those that were named changed, and only if the server was asked."""
+    found = scene.found(mailbox)
+    if cell.modest:
+        return  # between COPY and EXPUNGE a mail is in both folders, and RFC 6851 3.3 knows no way around it
+    done = {True} if outcome.error is None else {False, True} if cell.arrives else {False}
+    unchanged = {False}
+    for number, mails in enumerate(found.values()):
+        (mail,) = mails
+        named = number < CHANGED
+        assert mail.ref.folder in {scene.name, scene.done}
+        assert (mail.ref.folder == scene.done) in (done if named and cell.stage == "move" else unchanged)
+        assert mail.seen in (done if named and cell.stage == "store" else unchanged)
+        assert not mail.flagged
+
+
+def _check_rerun(cell: Cell, scene: Scene, mailbox: Mailbox) -> None:
+    """The same job completes on a healthy network, also where it was done already."""
+    job, result = JOBS[cell.stage]
+    try:
+        again = job(mailbox, scene)
+    except EmailError as exc:  # the server was still moving them for the session that broke
+        if not exc.retryable:
+            raise
+        again = job(mailbox, scene)
+    moving = cell.modest or cell.stage == "move"
+    assert again in ([result(scene), []] if moving else [result(scene)])
+    found = list(scene.found(mailbox).values())
+    if moving:
+        assert {mail.ref.folder for mails in found[:CHANGED] for mail in mails} == {scene.done}
+        assert [mail.ref.folder for mail in found[-1]] == [scene.name]
+    if not cell.modest:
+        assert all(len(mails) == 1 for mails in found)
+    if cell.stage == "store":
+        assert [mail.seen for mails in found for mail in mails] == [True] * CHANGED + [False]
