@@ -107,8 +107,8 @@ class Lookout:
         last = self._position
         if last is None or not self._wanted.query.is_settled:
             return None  # old mails may match that did not before: they were unread, say
-        if last.validity != here.validity:
-            self._warn("The folder %r was made anew: all its mails are looked at", last.folder)
+        if not last.fits(here):
+            self._warn("The folder %r was made anew: all its mails are looked at", here.folder)
             return None
         return last
 

@@ -35,6 +35,8 @@ _TLS_RECORD = 16 * 1024  # the most that one read of TLS gives
 # Linux only. Cyrus (Nagle's algorithm) waits with the end of an answer for an acknowledgement that the kernel
 # holds back for 40 ms; the kernel forgets the option again, so it is set before each read of a short answer.
 _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+# Not SSLSocket's own, after which a thread that is about to write would do so in clear.
+_SHUT_DOWN = socket.socket.shutdown
 _PROGRESS = 16 * 1024  # bytes a step must move within one timeout to be given another
 
 # family, type, protocol, canonical name, socket address: as socket.getaddrinfo gives it
@@ -50,7 +52,7 @@ class Deadline:
         long download may take its time, and one byte every few seconds may not.
     """
 
-    __slots__ = ("_end", "_moved", "_renewable", "seconds", "step")
+    __slots__ = ("_end", "_moved", "_paused_at", "_renewable", "seconds", "step")
 
     def __init__(self, seconds: float, step: str, *, renewable: bool = False) -> None:
         self.seconds = seconds
@@ -58,6 +60,7 @@ class Deadline:
         self._renewable = renewable
         self._end = time.monotonic() + seconds
         self._moved = 0
+        self._paused_at = 0.0
 
     def remaining(self) -> float:
         """Seconds left. :raises DeadlineError: none."""
@@ -76,11 +79,19 @@ class Deadline:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """The time within does not count: it is the caller's, who writes a file, say, not the server's."""
-        started = time.monotonic()
+        self.pause()
         try:
             yield
         finally:
-            self._end += time.monotonic() - started
+            self.resume()
+
+    def pause(self) -> None:
+        """Stop counting until `resume`: as `paused`, for what is done so often that a `with` would cost."""
+        self._paused_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Go on counting."""
+        self._end += time.monotonic() - self._paused_at
 
     def error(self) -> DeadlineError:
         """The error to raise."""
@@ -316,9 +327,8 @@ class Stream:
 
 
 def _shut_down(sock: socket.socket) -> None:
-    # Not ssl's own shutdown(), after which a thread that is about to write would do so in clear.
     with suppress(OSError):  # the other side was faster
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        _SHUT_DOWN(sock, socket.SHUT_RDWR)
 
 
 def _resolve(host: str, port: int, deadline: Deadline) -> list[_AddressInfo]:

@@ -97,7 +97,7 @@ _MAX_POSITION_UIDS = 5000
 class Position:
     """How far a folder has been looked through: `search(after=...)` finds what came later.
 
-    A position that fits no more (the folder was rebuilt, it is of another folder) holds nothing back.
+    A position that fits no more (see `fits`) holds nothing back.
 
     :param validity: IMAP UIDVALIDITY of the folder, else empty.
     :param uid: IMAP: the highest UID that there can have been.
@@ -108,6 +108,14 @@ class Position:
     validity: str = ""
     uid: int = 0
     uids: frozenset[str] = frozenset()
+
+    def fits(self, here: Position) -> bool:
+        """Whether what came later lies behind this, in a folder that ends `here` now.
+
+        Not so in another folder or one that was made anew; nor where UIDs count from a lower one on again
+        under the same UIDVALIDITY, which RFC 9051 2.3.1.1 forbids and mailutils-imap4d does.
+        """
+        return (self.folder, self.validity) == (here.folder, here.validity) and self.uid <= here.uid
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form. Leaves out more than 5,000 `uids`: then a search only takes longer."""

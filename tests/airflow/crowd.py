@@ -55,7 +55,7 @@ async def main(conn_ids: list[str], count: int) -> dict[str, float]:
     peak = Peak()
     looking = asyncio.create_task(peak.watch())
     async with meanwhile(one(0)):  # what is made once for all of them
-        await until(lambda: waiting() == 1)
+        await until(lambda: waiting() == 1, 100)
         before = kilobytes()
         start = time.monotonic()
         async with meanwhile(*map(one, range(1, count))):

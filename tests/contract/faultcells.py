@@ -1,12 +1,11 @@
 """One cell of the fault matrix: a job on a real server, through a proxy that hurts it at one stage.
 
-Where a stage begins is seen on the wire: in clear by the command, inside TLS by its number among those of
-the job, which a rehearsal in clear tells.
+Where a stage begins is seen on the wire: in clear by the command, inside TLS by the number of its piece among
+those of the job, which a rehearsal in clear tells.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -14,8 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_email_conn.errors import EmailError
-from tests.contract.faultscene import JOBS, Scene
+from tests.contract.faultscene import JOBS
 from tests.contract.imap_dialect import ImapDialect
+from tests.contract.pop3_dialect import Pop3Dialect
 from tests.servers.base import HOST
 from tests.servers.faultproxy import Fault, FaultProxy
 
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_email_conn.backends.base import Mailbox
+    from tests.contract.faultscene import Scene
     from tests.servers.faults import Kind, Side
 
 __all__ = ["FAULTS", "Cell", "Outcome", "play"]
 
 TIMEOUT = 2.0
 RESTART_TIMEOUT = 10.0  # Dovecot takes more than a second to end
+_RESTARTED = 60.0  # seconds after which the server runs again, on the slowest machine
 
 #: What goes wrong: the proxy's name for it, and how.
 FAULTS: dict[str, tuple[Kind, dict[str, Any]]] = {
@@ -38,10 +40,11 @@ FAULTS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "half-open": ("halfopen", {}),
     "slow": ("slow", {"rate": 32_000}),  # more than the 16 kB of each timeout that count as progress
     "drip": ("slow", {"rate": 20}),
-    "BYE": ("say", {"text": b"* BYE going down\r\n"}),
+    "BYE": ("say", {}),
     "restart": ("call", {}),
 }
 _OPENING = ("greeting", "TLS", "sign in")
+_DIALECTS: dict[str, ImapDialect | Pop3Dialect] = {"imap": ImapDialect(), "pop3": Pop3Dialect()}
 #: The command that a job is about.
 _COMMANDS = {
     "search": rb"UID SEARCH",
@@ -53,8 +56,14 @@ _COMMANDS = {
     "copy": rb"UID COPY",
     "mark": rb"UID STORE",
     "expunge": rb"UID EXPUNGE",
+    # POP3
+    "list": rb"UIDL",
+    "top": rb"TOP ",
+    "retr": rb"RETR ",
+    "dele": rb"DELE ",
+    "quit": rb"QUIT",
 }
-#: By stage, once it was rehearsed: that command's number among those of the job.
+#: By stage, once it was rehearsed: the number of the piece with that command among those of the job.
 _NUMBERS: dict[str, int] = {}
 
 
@@ -73,6 +82,7 @@ class Cell:
     octets: int | None = None
     arrives: bool = True
     heals: bool = False
+    protocol: str = "imap"
 
     @property
     def name(self) -> str:
@@ -80,7 +90,8 @@ class Cell:
         at = "" if self.octets is None else f" at {self.octets}"
         lost = "" if self.arrives else " command lost"
         once = " once" if self.heals else ""
-        return f"{self.fault}-{self.stage}{at}{lost}{once}-{self.security}"
+        pop3 = "pop3-" if self.protocol == "pop3" else ""
+        return f"{pop3}{self.fault}-{self.stage}{at}{lost}{once}-{self.security}"
 
     @property
     def timeout(self) -> float:
@@ -95,7 +106,12 @@ class Cell:
     @property
     def changes(self) -> bool:
         """The command that sets the fault off changes mails."""
-        return self.modest or self.stage in {"store", "move"}
+        return self.modest or self.deletes or self.stage in {"store", "move"}
+
+    @property
+    def deletes(self) -> bool:
+        """What it does deletes mails."""
+        return self.stage in {"dele", "quit"}
 
     @property
     def ends_tls(self) -> bool:
@@ -141,9 +157,8 @@ def play(cell: Cell, scene: Scene, restart: Callable[[], object]) -> Outcome:
         restarted.set()
 
     outcome = Outcome(_fault(cell, scene, restarting))
-    servers = scene.servers
-    port = servers.imaps_port if cell.security == "tls" and not cell.ends_tls else servers.imap_port
-    with FaultProxy(port, scene.host, servers.certificate if cell.ends_tls else None) as proxy:
+    port = scene.port("none" if cell.ends_tls else cell.security)
+    with FaultProxy(port, scene.host, scene.servers.certificate if cell.ends_tls else None) as proxy:
         mailbox = None
         started = time.monotonic()
         try:
@@ -154,12 +169,12 @@ def play(cell: Cell, scene: Scene, restart: Callable[[], object]) -> Outcome:
         outcome.seconds = time.monotonic() - started
         outcome.connections = proxy.connections
         if mailbox and outcome.error:
-            outcome.later = [_error(call) for call in ImapDialect().calls(mailbox)]
+            outcome.later = [_error(call) for call in _DIALECTS[cell.protocol].calls(mailbox)]
         if mailbox:
             mailbox.close()
         outcome.passed = dict(proxy.passed)
-        if cell.fault == "restart":
-            restarted.wait()
+        if outcome.fault.hits and cell.fault == "restart":
+            assert restarted.wait(_RESTARTED)
     return outcome
 
 
@@ -191,10 +206,12 @@ def _open(cell: Cell, scene: Scene, proxy: FaultProxy, fault: Fault) -> Mailbox:
 
 def _fault(cell: Cell, scene: Scene, restart: Callable[[], object]) -> Fault:
     kind, how = FAULTS[cell.fault]
+    goodbye = _DIALECTS[cell.protocol].goodbye
     # Where nothing is changed, what the server would answer is not to be mixed with its end.
     unanswered = cell.fault in {"BYE", "restart"} and not cell.changes
     once = cell.heals or cell.fault == "restart"
-    fault = partial(Fault, kind, once=once, action=restart, pass_on=cell.arrives and not unanswered, **how)
+    arrives = cell.arrives and not unanswered
+    fault = partial(Fault, kind, once=once, action=restart, pass_on=arrives, text=goodbye, **how)
     if cell.octets is not None:
         return fault(side="server", pass_on=True)
     if cell.stage == "greeting":
@@ -204,10 +221,10 @@ def _fault(cell: Cell, scene: Scene, restart: Callable[[], object]) -> Fault:
         )
     if cell.stage == "TLS":
         if cell.fault == "BYE":
-            return fault(when=rb"STARTTLS\r\n$")
-        return fault(when=rb"STARTTLS\r\n\x16\x03") if cell.security == "starttls" else fault()
+            return fault(when=rb"(?:STARTTLS|STLS)\r\n$")
+        return fault(when=rb"(?:STARTTLS|STLS)\r\n\x16\x03") if cell.security == "starttls" else fault()
     if cell.stage == "sign in":
-        return fault(when=rb"AUTHENTICATE|LOGIN") if cell.in_clear else fault()
+        return fault(when=rb"AUTH|LOGIN") if cell.in_clear else fault()
     return fault(**_command(cell, scene))
 
 
@@ -217,15 +234,16 @@ def _command(cell: Cell, scene: Scene) -> dict[str, Any]:
     if cell.in_clear:
         return {"when": pattern}
     if cell.stage not in _NUMBERS:
-        rehearsal = Scene(scene.servers, scene.mail, scene.login, f"{scene.name} rehearsal", size=100)
+        rehearsal = scene.another()
+        seen = Fault("call", when=pattern, once=True)
         with (
-            FaultProxy(scene.servers.imap_port) as proxy,
+            FaultProxy(scene.port("none"), scene.host) as proxy,
             rehearsal.open(host=HOST, port=proxy.port) as mailbox,
         ):
-            begin = len(proxy.seen_from_client)
+            proxy.fault = seen
             JOBS[cell.stage][0](mailbox, rehearsal)
-            commands = proxy.seen_from_client[begin:].split(b"\r\n")
-        _NUMBERS[cell.stage] = 1 + next(n for n, line in enumerate(commands) if re.search(pattern, line))
+        # Commands that go out together are one piece.
+        _NUMBERS[cell.stage] = seen.pieces
     return {"nth": _NUMBERS[cell.stage]}
 
 

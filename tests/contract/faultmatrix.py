@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.contract.faultcells import play
 from tests.contract.faultchecks import check
 from tests.contract.faultscene import Scene
@@ -15,12 +17,12 @@ from tests.contract.witness import Witness
 from tests.servers.restarting import MODEST_HOST, restarting_dovecot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tests.contract.faultcells import Cell
     from tests.servers.bed import Bed
 
-__all__ = ["Checked", "running_matrix"]
+__all__ = ["Checked", "chosen", "running_matrix"]
 
 _WORKERS = 8
 #: More than the kernel holds between the server and the proxy, and would pass on after the server's end.
@@ -42,6 +44,12 @@ class Checked:
             properties.extend(self.notes)
 
 
+def chosen(cells: Mapping[str, Cell], request: pytest.FixtureRequest) -> list[Cell]:
+    """Those that pytest was asked to run: `-k` chooses among them."""
+    items = (item for item in request.session.items if item.path == request.path)
+    return [cells[item.callspec.params["name"]] for item in items if isinstance(item, pytest.Function)]
+
+
 @contextlib.contextmanager
 def running_matrix(bed: Bed, cells: Iterable[Cell]) -> Iterator[dict[str, Checked]]:
     """Play cells on the bed's Dovecot, or on one of their own; those that restart it one after the other."""
@@ -54,8 +62,12 @@ def running_matrix(bed: Bed, cells: Iterable[Cell]) -> Iterator[dict[str, Checke
 
         def one(number: int, cell: Cell, login: str, notes: list[tuple[str, object]]) -> None:
             name = f"cell {number}"
-            if cell.fault == "restart":
-                size = Scene.size if cell.octets is None else _LARGE
+            size = _LARGE if cell.fault == "restart" and cell.octets is not None else Scene.size
+            if cell.protocol == "pop3":
+                server = restarting if cell.fault == "restart" else modest
+                user = server.user(f"cell-{number}")
+                scene = Scene(server, server.mail, user, "INBOX", size=size, protocol="pop3")
+            elif cell.fault == "restart":
                 scene = Scene(restarting, restarting.mail, login, name, size=size)
             elif cell.modest:
                 scene = Scene(modest, modest.mail, login, name, MODEST_HOST)

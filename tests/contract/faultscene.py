@@ -6,7 +6,7 @@ import io
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_email_conn.client import open_mailbox
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CHANGED", "IDS", "JOBS", "Scene"]
 
 IDS = ("<plain-1@acme.com>", "<invoice-2@acme.com>", "<plain-3@acme.com>")
-#: How many of them, from the first on, the jobs `store` and `move` change.
+#: How many of them, from the first on, the jobs that change mails do change.
 CHANGED = 2
 #: A command that was on its way when the connection broke has been carried out after these seconds.
 _SETTLED = 2.0
@@ -35,12 +35,13 @@ _SETTLED = 2.0
 
 @dataclass
 class Scene:
-    """Three mails in a folder, and an empty folder beside it.
+    """Three mails in a folder, and an empty folder beside it; or by POP3 in the INBOX of a user of its own.
 
     :param mail: where the server keeps its users' Maildirs.
     :param name: of the folder.
     :param host: the server's address.
     :param size: of the attachment of the second mail, in bytes.
+    :param protocol: imap or pop3.
     """
 
     servers: MailboxServers
@@ -49,6 +50,7 @@ class Scene:
     name: str
     host: str = HOST
     size: int = 60_000
+    protocol: str = "imap"
     refs: list[MailRef] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -57,17 +59,45 @@ class Scene:
         attached = random.Random(self.size).randbytes(self.size)
         self.raws = [plain(1), invoice(2, csv=attached), plain(3)]
         make_folder(self.mail, self.login, self.name, self.raws)
-        make_folder(self.mail, self.login, self.done)
+        if self.protocol == "imap":
+            make_folder(self.mail, self.login, self.done)
         with self.open() as mailbox:
             self.refs = [mail.ref for mail in mailbox.search(MailQuery(), folder=self.name)]
         assert len(self.refs) == len(self.raws)
 
     def open(self, on_step: OnStep = ignore, **changes: Any) -> Mailbox:
         """Open the mailbox; `changes` are fields of `Server`, such as a proxy's port."""
-        changes = {"host": self.host, "port": self.servers.imap_port, "security": "none", **changes}
-        server = imap_server(self.servers, self.login, **changes)
+        changes = {"host": self.host, "port": self.port("none"), "security": "none", **changes}
+        server = imap_server(self.servers, self.login, protocol=self.protocol, **changes)
         settings = EmailSettings("standard", server, None, self.login, timeout=server.timeout)
         return open_mailbox(settings, on_step=on_step)
+
+    def port(self, security: str) -> int:
+        """The server's port."""
+        tls = "s" if security == "tls" else ""
+        port: int = getattr(self.servers, f"{self.protocol}{tls}_port")
+        return port
+
+    def another(self) -> Scene:
+        """One like this beside it."""
+        if self.protocol == "imap":
+            return replace(self, name=f"{self.name} too", refs=[])
+        login = f"too-{self.login}"
+        self.servers.users[login] = self.servers.users[self.login]
+        return replace(self, login=login, refs=[])
+
+    def left(self, mailbox: Mailbox) -> list[str]:
+        """The Message-IDs in the folder."""
+        return [mail.message_id for mail in mailbox.search(MailQuery(), folder=self.name)]
+
+    def settle(self, mailbox: Mailbox) -> None:
+        """Wait for a move that was on its way when its connection broke.
+
+        On Dovecot, two sessions that move a mail at the same moment leave it twice.
+        """
+        end = time.monotonic() + _SETTLED
+        while len(self.left(mailbox)) > len(IDS) - CHANGED and time.monotonic() < end:
+            time.sleep(0.1)
 
     def found(self, mailbox: Mailbox) -> dict[str, list[MailSummary]]:
         """The mails of both folders by Message-ID, in the order of `IDS`, as a healthy session finds them.
@@ -106,6 +136,10 @@ def _store(mailbox: Mailbox, scene: Scene) -> object:
     return list(mailbox.mark_seen(scene.refs[:CHANGED]))
 
 
+def _delete(mailbox: Mailbox, scene: Scene) -> object:
+    return list(mailbox.delete(scene.refs[:CHANGED]))
+
+
 def _move(mailbox: Mailbox, scene: Scene) -> object:
     return list(mailbox.move(scene.refs[:CHANGED], scene.done))
 
@@ -115,5 +149,9 @@ JOBS: dict[str, tuple[Job, Callable[[Scene], object]]] = {
     **dict.fromkeys(("greeting", "TLS", "sign in", "search", "headers"), (_search, lambda scene: scene.refs)),
     "body": (_save, lambda scene: scene.raws[1]),
     "store": (_store, lambda scene: scene.refs[:CHANGED]),
+    # By POP3.
+    **dict.fromkeys(("list", "top"), (_search, lambda scene: scene.refs)),
+    "retr": (_save, lambda scene: scene.raws[1]),
+    **dict.fromkeys(("dele", "quit"), (_delete, lambda scene: scene.refs[:CHANGED])),
     **dict.fromkeys(("move", "copy", "mark", "expunge"), (_move, lambda scene: scene.refs[:CHANGED])),
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.faultcells import FAULTS, Cell
-from tests.contract.faultmatrix import Checked, running_matrix
+from tests.contract.faultmatrix import Checked, chosen, running_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.servers.bed import Bed
 
 STAGES = ("greeting", "TLS", "sign in", "search", "headers", "body", "store", "move")
+POP3_STAGES = ("greeting", "TLS", "sign in", "list", "top", "retr", "dele", "quit")
 
 
 def cells() -> Iterator[Cell]:
@@ -39,15 +40,29 @@ def cells() -> Iterator[Cell]:
         yield Cell(fault, "headers", heals=True)
         yield Cell(fault, "body", octets=40_000, heals=True)
     yield from (Cell("cut", stage) for stage in ("copy", "mark", "expunge"))
+    yield from pop3_cells()
+
+
+def pop3_cells() -> Iterator[Cell]:
+    """Every fault at every stage of POP3; restarts, which take long, at three of them."""
+    for stage, fault in product(POP3_STAGES, FAULTS):
+        if fault == "restart" and stage not in {"list", "retr", "quit"}:
+            continue
+        security = "none" if stage != "TLS" else "starttls" if fault == "BYE" else "tls"
+        octets = 40_000 if stage == "retr" else None
+        yield Cell(fault, stage, security, octets=octets, protocol="pop3")
+    for fault in ("cut", "stall"):
+        yield Cell(fault, "quit", "tls", protocol="pop3")
+        yield Cell(fault, "quit", arrives=False, protocol="pop3")
 
 
 CELLS = {cell.name: cell for cell in cells()}
 
 
 @pytest.fixture(scope="module")
-def matrix(bed: Bed) -> Iterator[dict[str, Checked]]:
+def matrix(bed: Bed, request: pytest.FixtureRequest) -> Iterator[dict[str, Checked]]:
     """All cells, many at a time."""
-    with running_matrix(bed, CELLS.values()) as running:
+    with running_matrix(bed, chosen(CELLS, request)) as running:
         yield running
 
 

@@ -114,6 +114,25 @@ def test_a_mail_that_came_before_idle_is_news(servers: MailboxServers) -> None:
     asyncio.run(run())
 
 
+def test_a_mail_that_comes_during_a_look_is_news(servers: MailboxServers) -> None:
+    """After SEARCH; the server tells at the end of FETCH, and once only."""
+    servers.append(robot(servers), plain(1))
+
+    def look(mailbox: Mailbox) -> int:
+        found = mailbox.search(MailQuery(subject={"regex": "Hello"}))
+        servers.append(robot(servers), plain(2))
+        return len(list(found))
+
+    async def run() -> None:
+        with watching(settings(servers)) as watch:
+            assert await watch.ask(look) == 1
+            assert await seconds_of(watch.change(30)) < 10
+            assert await watch.ask(enter) == 2
+            assert await seconds_of(watch.change(1)) > 0.9
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("flags", [True, False])
 def test_a_flag_is_news_where_it_matters(servers: MailboxServers, *, flags: bool) -> None:
     """A mail that somebody marks as unread may match now."""
@@ -249,6 +268,58 @@ def test_news_in_one_packet_with_the_invitation() -> None:
 
     def idling(conversation: Conversation, tag: bytes) -> None:
         conversation.send(b"* 1 RECENT\r\n+ idling\r\n* 2 EXISTS\r\n")
+        done(conversation, tag)
+
+    assert wait_on(idling) < 1
+
+
+@pytest.mark.parametrize("verb", [b"EXAMINE", b"UID"])
+def test_news_before_idle(verb: bytes) -> None:
+    """EXISTS behind the end of a command, or within the search: a mail that the search may not have seen."""
+
+    def handler(conversation: Conversation) -> None:
+        class Telling:
+            """Tells of it in the answer to a command."""
+
+            readline = conversation.readline
+
+            def send(self, data: bytes) -> None:
+                told = b"* 2 EXISTS\r\n"
+                if verb == b"UID":
+                    data = data.replace(b"* SEARCH\r\n", b"* SEARCH\r\n" + told)
+                elif b"UIDVALIDITY" in data:
+                    data += told
+                conversation.send(data)
+
+        def idling(_: Conversation, tag: bytes) -> None:
+            conversation.send(b"+ idling\r\n")
+            done(conversation, tag)
+
+        served(idling)(Telling())  # type: ignore[arg-type]
+
+    async def run() -> None:
+        with ScriptedServer(handler) as server, watching(strange(server)) as watch:
+            await watch.ask(enter)
+            assert await seconds_of(watch.change(3)) < 1
+
+    asyncio.run(run())
+
+
+def test_an_unchanged_count_is_no_news() -> None:
+    """Nor a lower one."""
+
+    def idling(conversation: Conversation, tag: bytes) -> None:
+        conversation.send(b"+ idling\r\n* 1 EXISTS\r\n* 1 EXISTS\r\n* 0 EXISTS\r\n")
+        done(conversation, tag)
+
+    assert 0.9 < wait_on(idling, refresh=1.0) < 2
+
+
+def test_a_mail_that_takes_the_place_of_another_is_news() -> None:
+    """EXPUNGE lowers the count, so that the same one again is a new mail."""
+
+    def idling(conversation: Conversation, tag: bytes) -> None:
+        conversation.send(b"+ idling\r\n* 1 EXPUNGE\r\n* 1 EXISTS\r\n")
         done(conversation, tag)
 
     assert wait_on(idling) < 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_email_conn.backends.imap.mailbox import ImapMailbox
-from airflow_email_conn.errors import CapabilityError, FolderNotFoundError, ServerError
+from airflow_email_conn.errors import CapabilityError, FolderNotFoundError, ServerError, UnavailableError
 from airflow_email_conn.model.message import MailRef
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.model.server import Credential, Server
@@ -28,7 +28,7 @@ def _server(port: int) -> Server:
     return Server("imap", "127.0.0.1", port, "none", credential=ann, timeout=2.0)
 
 
-def _does(what: Callable[[ImapMailbox], Any], capabilities: bytes, **answers: bytes) -> tuple[Any, list[str]]:
+def _does(what: Callable[[ImapMailbox], Any], capabilities: bytes, **answers: Any) -> tuple[Any, list[str]]:
     """What it returns or raises, and the verbs that the server saw once it was in."""
     known = {
         "AUTHENTICATE": b"%b OK [CAPABILITY IMAP4rev1 " + capabilities + b"] in\r\n",
@@ -69,6 +69,49 @@ def test_nothing_is_lost_where_the_copy_fails(refusal: bytes, capabilities: byte
     error, seen = _does(lambda box: box.move(REF, "Done"), capabilities, COPY=refusal, MOVE=refusal)
     # Neither folder is known to the server; only a full one could be.
     assert isinstance(error, FolderNotFoundError)
+    assert not [line for line in seen if "STORE" in line or "EXPUNGE" in line]
+
+
+_GONE = b"%b NO [EXPUNGEISSUED] some are gone\r\n"
+
+
+@pytest.mark.parametrize("capabilities", [b"UIDPLUS", b"MOVE UIDPLUS"])
+def test_what_a_refused_move_has_moved(capabilities: bytes) -> None:
+    """Half-way a mail vanishes: what is left is tried again, and each mail is told where it went."""
+    refs = [MailRef("INBOX", str(uid), "1") for uid in (7, 8, 9)]
+    half = b"* OK [COPYUID 1 7 70] moved\r\n" + _GONE if b"MOVE" in capabilities else _GONE
+    left = b"* SEARCH 9\r\n%b OK\r\n" if b"MOVE" in capabilities else b"* SEARCH 7 9\r\n%b OK\r\n"
+    rest = (
+        b"%b OK [COPYUID 1 9 90] done\r\n" if b"MOVE" in capabilities else b"%b OK [COPYUID 1 7,9 70,90]\r\n"
+    )
+    searches = iter([b"* SEARCH 7 8 9\r\n%b OK\r\n", left])
+    transfers = iter([half, rest])
+    moved, seen = _does(
+        lambda box: box.move(refs, "Done"),
+        capabilities,
+        SEARCH=lambda _: next(searches),
+        MOVE=lambda _: next(transfers),
+        COPY=lambda _: next(transfers),
+    )
+    assert moved == {refs[0]: MailRef("Done", "70", "1"), refs[2]: MailRef("Done", "90", "1")}
+    changes = [line for line in seen if "SEARCH" not in line]
+    if b"MOVE" in capabilities:
+        assert changes == ['UID MOVE 7:9 "Done"', 'UID MOVE 9 "Done"']
+    else:
+        assert changes == [
+            'UID COPY 7:9 "Done"',
+            'UID COPY 7,9 "Done"',
+            "UID STORE 7,9 +FLAGS.SILENT (\\Deleted)",
+            "UID EXPUNGE 7,9",
+        ]
+
+
+@pytest.mark.parametrize("capabilities", [b"UIDPLUS", b"MOVE UIDPLUS"])
+def test_mails_that_keep_vanishing(capabilities: bytes) -> None:
+    """A server that says so for ever: an error that may be tried again, soon, and nothing is expunged."""
+    error, seen = _does(lambda box: box.move(REF, "Done"), capabilities, COPY=_GONE, MOVE=_GONE)
+    assert isinstance(error, UnavailableError)
+    assert len(seen) < 20
     assert not [line for line in seen if "STORE" in line or "EXPUNGE" in line]
 
 

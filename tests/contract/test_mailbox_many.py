@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+from email.message import EmailMessage
+from email.policy import SMTP
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,6 +43,28 @@ class Files:
         return self._files[what].getvalue()
 
 
+class OneOpen:
+    """Files of which one is open at a time, as those of object storage."""
+
+    def __init__(self) -> None:
+        self.opened: list[What] = []
+        self.contents: list[bytes] = []
+        self._file = io.BytesIO()
+
+    def open(self, what: What) -> io.BytesIO:
+        """A target for `save_many`, which has written the one before to its end."""
+        self.close()
+        self.opened.append(what)
+        self._file = io.BytesIO()
+        return self._file
+
+    def close(self) -> None:
+        """Close the last one."""
+        if self.opened and not self._file.closed:
+            self.contents.append(self._file.getvalue())
+            self._file.close()
+
+
 def _mails(place: Place, count: int, **parts: Any) -> list[Any]:
     """So many invoices, in order of arrival."""
     for number in range(count):
@@ -69,6 +93,52 @@ def test_files_come_in_the_order_asked_for(place: Place) -> None:
         assert isinstance(item, Saved)
         assert item.size == place.mailbox.save(item.what, alone)
         assert files.content(item.what) == alone.getvalue()
+
+
+def test_one_file_is_open_at_a_time(place: Place) -> None:
+    """Each is written to its end before the next is opened: parts in any order, empty ones, whole mails."""
+    files = [os.urandom(150_000), b"", os.urandom(120_000)]
+    place.append(delivered(_with_files(*files)))
+    for number in range(2):  # nothing but a file, which ends where the mail does
+        place.append(delivered(_nothing_but(b"%d" % number * 100_001)))
+    whats: list[What] = []
+    expected: list[bytes] = []
+    for mail in place.mailbox.search(MailQuery()):
+        attachments = list(mail.attachments)
+        for some in (attachments, attachments[::-1]):
+            whats += [*some, mail.ref]
+            expected += [_saved_alone(place, what) for what in (*some, mail.ref)]
+    assert set(files) <= set(expected)
+    target = OneOpen()
+    saved = list(place.mailbox.save_many(whats, target.open))
+    target.close()
+    assert [(item.what, item.size) for item in saved if isinstance(item, Saved)] == [
+        (what, len(content)) for what, content in zip(whats, expected, strict=True)
+    ]
+    assert target.opened == whats
+    assert target.contents == expected
+
+
+def _saved_alone(place: Place, what: What) -> bytes:
+    file = io.BytesIO()
+    place.mailbox.save(what, file)
+    return file.getvalue()
+
+
+def _with_files(*contents: bytes) -> bytes:
+    mail = EmailMessage(policy=SMTP)
+    mail["Message-ID"] = "<files@acme.com>"
+    mail.set_content("Hi")
+    for number, content in enumerate(contents):
+        mail.add_attachment(content, "application", "pdf", filename=f"{number}.pdf")
+    return mail.as_bytes()
+
+
+def _nothing_but(content: bytes) -> bytes:
+    mail = EmailMessage(policy=SMTP)
+    mail["Message-ID"] = f"<file-{content[:1].decode()}@acme.com>"
+    mail.set_content(content, "application", "pdf", filename="a.pdf")
+    return mail.as_bytes()
 
 
 def test_large_and_small_files_in_one_window(place: Place) -> None:

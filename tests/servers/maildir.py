@@ -19,14 +19,14 @@ def make_folder(mail: Path, login: str, folder: str, raws: Iterable[bytes] = ())
     """Make a folder with these mails, in this order, all unread.
 
     :param mail: where the server keeps the users' Maildirs; the user's own may be missing.
-    :param folder: an ASCII name without dots, which separate levels there.
+    :param folder: INBOX, or an ASCII name without dots, which separate levels there.
     """
     home = mail / login
-    place = home / f".{folder}"
+    place = home if folder == "INBOX" else home / f".{folder}"
     for name in ("cur", "new", "tmp"):
         (place / name).mkdir(parents=True)
     for number, raw in enumerate(raws):
         # They stay root's: the server needs to write into their folder only.
         (place / "cur" / f"{_ARRIVED}.M{number}.test:2,").write_bytes(raw.replace(b"\r\n", b"\n"))
-    for directory in (home, place, *place.iterdir()):
+    for directory in {home, place, *(place / name for name in ("cur", "new", "tmp"))}:
         shutil.chown(directory, _OWNER, _OWNER)

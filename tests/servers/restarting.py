@@ -11,7 +11,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from tests.servers.base import HOST
-from tests.servers.bedsite import HOSTS, USERS, Site
+from tests.servers.bedsite import DOMAIN, HOSTS, USERS, Site
 from tests.servers.dovecot import DOVECOT_PACKAGES, running_dovecot
 from tests.servers.mailboxes import Mailboxes
 from tests.servers.packages import install
@@ -27,12 +27,23 @@ __all__ = ["MODEST_HOST", "RestartingDovecot", "restarting_dovecot"]
 #: Where the server has neither MOVE nor ESEARCH: what RFC 3501 and UIDPLUS ask for, and no more.
 MODEST_HOST = "127.0.0.2"
 
+_PASSWORD = "pw-of-them-all"
+
 _CONFIGURATION = Template("""\
 # One file for all mails of a folder: 100,000 are written in no time.
 namespace large {
   prefix = Large.
   separator = .
   location = mbox:$directory/large
+}
+# Whoever has the password is a user.
+passdb {
+  driver = static
+  args = password=$password
+}
+userdb {
+  driver = static
+  args = allow_all_users=yes
 }
 local $modest {
   protocol imap {
@@ -54,6 +65,8 @@ class RestartingDovecot:
         self.certificate = site.certificates["good"]
         self.imap_port = site.ports.imap
         self.imaps_port = site.ports.imaps
+        self.pop3_port = site.ports.pop3
+        self.pop3s_port = site.ports.pop3s
         #: Where the mailboxes are, as Maildirs.
         self.mail = site.directory / "mail"
         self._large = site.directory / "large"
@@ -65,6 +78,12 @@ class RestartingDovecot:
 
     def _start(self) -> None:
         self._stack.enter_context(running_dovecot(self._site))
+
+    def user(self, name: str) -> str:
+        """Make a user; return the login."""
+        login = f"{name}@{DOMAIN}"
+        self.users[login] = _PASSWORD
+        return login
 
     def restart(self) -> None:
         """End it with its sessions, as a system does that updates it, and start it again."""
@@ -120,5 +139,6 @@ def restarting_dovecot() -> Iterator[RestartingDovecot]:
         site = Site.prepare(directory, next(ports))
         extra = directory / "etc/dovecot/conf.d/own.conf"
         extra.parent.mkdir(parents=True)
-        extra.write_text(_CONFIGURATION.substitute(directory=directory, modest=MODEST_HOST), encoding="ascii")
+        values = {"directory": directory, "modest": MODEST_HOST, "password": _PASSWORD}
+        extra.write_text(_CONFIGURATION.substitute(values), encoding="ascii")
         yield RestartingDovecot(site, running)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.faultcells import FAULTS, Cell
-from tests.contract.faultmatrix import Checked, running_matrix
+from tests.contract.faultmatrix import Checked, chosen, running_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
 SECURITIES = ("none", "starttls", "tls")
 STAGES = ("greeting", "TLS", "sign in", "search", "headers", "body", "store", "move")
+POP3_STAGES = ("greeting", "TLS", "sign in", "list", "top", "retr", "dele", "quit")
 OCTETS = (0, 100, 1000, 4096, 16_384, 30_000, 60_000, 80_000)
 
 
@@ -34,20 +35,38 @@ def cells() -> Iterator[Cell]:
             yield from (Cell(fault, stage, security, octets=octets) for octets in OCTETS)
         elif not mute:
             yield Cell(fault, stage, security)
-            if stage in {"store", "move"} and fault != "slow":
+            if stage in {"store", "move"} and fault not in {"slow", "drip"}:
                 yield Cell(fault, stage, security, arrives=False)
     for stage, fault in product(("copy", "mark", "expunge"), FAULTS):
         if fault != "restart":  # of a server of its own, which has MOVE
             yield Cell(fault, stage)
+    yield from pop3_cells()
+
+
+def pop3_cells() -> Iterator[Cell]:
+    """The same by POP3."""
+    for security, stage, fault in product(SECURITIES, POP3_STAGES, FAULTS):
+        if security == "starttls" and fault == "BYE":
+            continue
+        if stage == "TLS":
+            if security == "starttls" or (security == "tls" and fault != "BYE"):
+                yield Cell(fault, stage, security, protocol="pop3")
+        elif stage == "retr":
+            for octets in OCTETS:
+                yield Cell(fault, stage, security, octets=octets, protocol="pop3")
+        else:
+            yield Cell(fault, stage, security, protocol="pop3")
+            if stage in {"dele", "quit"} and fault not in {"slow", "drip"}:
+                yield Cell(fault, stage, security, arrives=False, protocol="pop3")
 
 
 CELLS = {cell.name: cell for cell in cells()}
 
 
 @pytest.fixture(scope="module")
-def matrix(bed: Bed) -> Iterator[dict[str, Checked]]:
+def matrix(bed: Bed, request: pytest.FixtureRequest) -> Iterator[dict[str, Checked]]:
     """All cells, many at a time."""
-    with running_matrix(bed, CELLS.values()) as running:
+    with running_matrix(bed, chosen(CELLS, request)) as running:
         yield running
 
 

@@ -12,6 +12,7 @@ from airflow_email_conn.model.message import Attachment
 from airflow_email_conn.wire import mime
 from airflow_email_conn.wire.imap import commands, fetch, servers
 from airflow_email_conn.wire.imap.engine import Data, LiteralPiece, LiteralStart
+from airflow_email_conn.wire.imap.grammar import Streamed
 from airflow_email_conn.wire.mime.transfer import TransferDecoder
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Download:
             uids=(self.uid,),
             section=self._part,
             complete=lambda: self.found,
+            begun=lambda: self._target is not None and not self.found,
             again=self._again,
             error=None if self.uid else gone(self.ref),
         )
@@ -72,19 +74,23 @@ class Download:
         self._skip, self._streamed = self._received, False
 
     def _take_literal(self, event: LiteralStart | LiteralPiece) -> None:
+        if self.exchange.error:
+            return
         if isinstance(event, LiteralPiece):
             self._feed(event.data)
-        elif self._streamed:
+        elif self._streamed or self.found:
             raise ProtocolError("the IMAP server sent a part of a mail twice")
         else:
             self._streamed = True
 
     def _take_data(self, data: Data) -> None:
         """Take an answer, which holds the section itself when it is short."""
-        if data.kind != "FETCH" or self.found:
+        if data.kind != "FETCH" or self.found or self.exchange.error:
             return
         items = fetch.items(data)
         if fetch.uid(items) != self.uid:
+            if any(isinstance(piece, Streamed) for piece in data.pieces):  # it has gone into this file
+                self.exchange.error = ProtocolError("the IMAP server sent a part of another mail")
             return
         body = fetch.body(items, self._part)
         if body is not None:

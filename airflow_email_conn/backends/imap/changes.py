@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.backends.imap.folders import uid_of
-from airflow_email_conn.errors import CapabilityError
+from airflow_email_conn.errors import CapabilityError, UnavailableError
 from airflow_email_conn.model.message import MailRef
 from airflow_email_conn.wire.imap import answers, commands, servers
-from airflow_email_conn.wire.imap.sets import format_sets
+from airflow_email_conn.wire.imap.sets import format_sets, parse_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from airflow_email_conn.wire.imap.engine import Data, Status
 
 __all__ = ["Changes"]
+
+# Tries of one COPY or MOVE from which others take mails away meanwhile. Each try names only what is left, so
+# that it takes several others at a time to spoil even two.
+_MAX_TRIES = 5
 
 
 class Changes:
@@ -56,9 +60,10 @@ class Changes:
         target = self._folders.named(folder)
         moved: Moved = {}
         for present in self._present(refs):
-            moved |= self._transfer(present, target, commands.uid_move if has_move else commands.uid_copy)
+            done = self._transfer(present, target, commands.uid_move if has_move else commands.uid_copy)
             if not has_move:
-                self._expunge(present)
+                self._expunge(list(done))
+            moved |= done
         return moved
 
     def delete(self, refs: Refs) -> Moved:
@@ -80,13 +85,15 @@ class Changes:
         """For each folder, entered for writing: those of the mails that are there."""
         for group in _by_folder(refs):
             self._folders.enter_for(group[0], write=True)
-            there: set[int] = set()
-            for uid_set in _sets(group):
-                found: list[Data] = []
-                search = commands.uid_search([b"UID", uid_set.encode("ascii")], returns_set=False)
-                servers.check("SEARCH", self._session.run(search, found.append))
-                there.update(answers.found_uids(found))
+            there = {uid for uid_set in _sets(group) for uid in self._there(uid_set)}
             yield [ref for ref in group if uid_of(ref) in there]
+
+    def _there(self, uid_set: str) -> list[int]:
+        """Those of these UIDs that are in the folder that was entered."""
+        found: list[Data] = []
+        search = commands.uid_search([b"UID", uid_set.encode("ascii")], returns_set=False)
+        servers.check("SEARCH", self._session.run(search, found.append))
+        return answers.found_uids(found)
 
     def _store(self, refs: Sequence[MailRef], flag: str, *, add: bool) -> None:
         for uid_set in _sets(refs):
@@ -95,23 +102,45 @@ class Changes:
     def _transfer(
         self, refs: Sequence[MailRef], target: str, command: Callable[[str, str], Command]
     ) -> Moved:
-        """COPY or MOVE out of the folder that was entered; the new references."""
-        validity = ""
-        uids: dict[int, int] = {}
+        """COPY or MOVE out of the folder that was entered; the new references of those that were there."""
+        codes: list[Status] = []
+        done: set[int] = set()
         for uid_set in _sets(refs):
-            codes: list[Status] = []
-            transfer = command(uid_set, target)
-            status = self._session.run(transfer, on_status=codes.append)
-            if status.kind != "OK":
-                raise self._folders.refusal(target, transfer.name, status)
-            validity, new = answers.copied([*codes, status])
-            uids.update(new)
+            done.update(self._transfer_set(uid_set, target, command, codes))
+        validity, uids = answers.copied(codes)
+        done |= uids.keys()
         return {
-            ref: MailRef(target, str(uids[int(ref.uid)]), validity, ref.message_id)
-            if int(ref.uid) in uids
+            ref: MailRef(target, str(uids[uid]), validity, ref.message_id)
+            if uid in uids
             else MailRef(target, "", "", ref.message_id)
             for ref in refs
+            if (uid := int(ref.uid)) in done
         }
+
+    def _transfer_set(
+        self, uid_set: str, target: str, command: Callable[[str, str], Command], codes: list[Status]
+    ) -> list[int]:
+        """COPY or MOVE mails, without those that vanish meanwhile; the UIDs of the rest.
+
+        Nothing is done twice: a refused COPY has copied nothing (RFC 9051 6.4.7), and what a refused MOVE has
+        moved is not there any more (RFC 6851 3.3).
+
+        :param codes: takes what tells the new UIDs, also of a MOVE that was refused half-way.
+        :raises UnavailableError: mails went on vanishing.
+        """
+        for _ in range(_MAX_TRIES):
+            transfer = command(uid_set, target)
+            status = self._session.run(transfer, on_status=codes.append)
+            codes.append(status)
+            if status.kind == "OK":
+                return parse_set(uid_set.encode("ascii"))
+            if not servers.is_gone(status):
+                raise self._folders.refusal(target, transfer.name, status)
+            left = self._there(uid_set)
+            if not left:
+                return []
+            (uid_set,) = format_sets(left)
+        raise UnavailableError(f"{transfer.name}: the mails in the folder keep vanishing", status.text)
 
     def _expunge(self, refs: Sequence[MailRef]) -> None:
         self._store(refs, "\\Deleted", add=True)

@@ -66,7 +66,8 @@ class Downloads:
 
         def take(data: Data) -> None:
             items = fetch.items(data) if data.kind == "FETCH" else {}
-            sizes[fetch.uid(items) or 0] = fetch.size(items)
+            if fetch.size(items):  # flags come unasked, and say nothing of a size
+                sizes[fetch.uid(items) or 0] = fetch.size(items)
 
         known = [mail for mail in mails if not mail.exchange.error]
         sets = format_sets(mail.uid for mail in known)
@@ -93,8 +94,9 @@ class Downloads:
             others = any(exchange.status for exchange in exchanges)
             check_evidence((exchange.error for exchange in exchanges), others=others)
         for item in window:
-            if item.exchange.done:
-                yield item
+            if not item.exchange.done:
+                break
+            yield item
         if lost is not None:
             raise lost
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_email_conn.errors import ProtocolError
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from airflow_email_conn.wire.imap.commands import Command
     from airflow_email_conn.wire.imap.engine import Event
 
-__all__ = ["NOT_ASKED", "Exchange", "OnData", "OnLiteral", "OnStatus", "Router"]
+__all__ = ["NOT_ASKED", "Exchange", "OnData", "OnLiteral", "OnStatus", "Router", "UnclearAnswerError"]
 
 NOT_ASKED = "the IMAP server answered a command that was not given"
 
 OnData: TypeAlias = "Callable[[Data], None]"
 OnLiteral: TypeAlias = "Callable[[LiteralStart | LiteralPiece], None]"
 OnStatus: TypeAlias = "Callable[[Status], None]"
+
+
+class UnclearAnswerError(ProtocolError):
+    """A long literal is coming, and nobody can say which of several commands it answers; none has taken it."""
 
 
 def _never() -> bool:
@@ -46,6 +50,7 @@ class Exchange:
     :param uids: of the mails that the command names; answers about others are not handed out.
     :param section: that it asks for; an answer with a long literal goes to one exchange only.
     :param complete: whether all has come that was asked for, though not the tagged status.
+    :param begun: whether what has come of the answer was passed on: it must go on before any other begins.
     :param again: called before the command is sent once more, on a new connection.
     :param alone: it may be sent once more: not so where one mail of many may be to blame.
     :param answer: sent, in base64, when the server asks for more.
@@ -60,9 +65,10 @@ class Exchange:
     uids: Container[int] | None = None
     section: str | None = None
     complete: Callable[[], bool] = _never
+    begun: Callable[[], bool] = _never
     again: Callable[[], None] = _nothing
     alone: bool = True
-    answer: bytes | None = None
+    answer: bytes | None = field(default=None, repr=False)
     status: Status | None = None
     error: EmailError | None = None
 
@@ -128,15 +134,22 @@ class Router:
 
     def _take_literal(self, event: LiteralStart | LiteralPiece) -> None:
         if isinstance(event, LiteralStart) and self._owner is None:
-            self._owner = self._asking(fetch.leading_uid(event.before), fetch.section(event.before))
+            self._owner = self._asking(event.before)
         if self._owner is None or self._owner.on_literal is None:
             raise ProtocolError("the IMAP server sent a long literal where none belongs")
         self._owner.on_literal(event)
 
-    def _asking(self, uid: int | None, section: str) -> Exchange | None:
-        """The oldest exchange that may have asked for it; if none has, the oldest one may know better."""
-        asking = (e for e in self._unfinished if e.section in {None, section} and _names(e, uid))
-        return next(asking, self.oldest)
+    def _asking(self, before: bytes) -> Exchange | None:
+        """The oldest exchange that may have asked for it; if none has, the oldest one may know better.
+
+        :raises UnclearAnswerError: it may be for several, since the UID comes only after the literal.
+        """
+        uid, section = fetch.leading_uid(before), fetch.section(before)
+        takers = [exchange for exchange in self._unfinished if exchange.on_literal]
+        asking = [e for e in takers if e.section in {None, section} and _names(e, uid)] or takers
+        if uid is None and len(asking) > 1:
+            raise UnclearAnswerError("the IMAP server sent a long literal without saying of which mail")
+        return asking[0] if asking else None
 
 
 def _names(exchange: Exchange, uid: int | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.backends.base import Position
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from airflow_email_conn.wire.imap.engine import Data, Status
 
 __all__ = ["Finding"]
+
+log = logging.getLogger(__name__)
 
 
 class Finding:
@@ -38,7 +41,8 @@ class Finding:
         last = after.uid if after else 0
         search = self._search(search_keys(query), last)
         selected = self._folders.enter(folder, anew=True, then=[search.exchange])
-        if after and (after.folder, after.validity) != (selected.name, selected.validity):
+        if after and not after.fits(_end(selected, unknown=after.uid)):
+            log.warning("The folder %r was made anew: all its mails are searched", selected.name)
             last = 0
             search = self._run(search_keys(query), last)
         if search.status.code == "BADCHARSET":  # Exchange knows no UTF-8: a wider search, in ASCII
@@ -50,8 +54,7 @@ class Finding:
     def position(self, folder: str) -> Position:
         """See `Mailbox.position`."""
         selected = self._folders.enter(folder, anew=True)
-        last = self._last_uid() if selected.uid_next is None else selected.uid_next - 1
-        return Position(selected.name, selected.validity, last)
+        return _end(selected, unknown=self._last_uid() if selected.uid_next is None else 0)
 
     def _last_uid(self) -> int:
         """The highest UID, where the server does not tell the next one; 0 in an empty folder."""
@@ -67,6 +70,12 @@ class Finding:
     def _search(self, keys: Iterable[Part], last: int) -> _Search:
         later: list[Part] = [b"UID", b"%d:*" % (last + 1)] if last else []
         return _Search([*later, *keys], returns_set=self._session.has("ESEARCH"))
+
+
+def _end(selected: Selected, *, unknown: int) -> Position:
+    """The end of a folder. :param unknown: the last UID, where the server does not tell the next one."""
+    last = unknown if selected.uid_next is None else selected.uid_next - 1
+    return Position(selected.name, selected.validity, last)
 
 
 class _Search:

@@ -103,9 +103,9 @@ def check_evidence(errors: Iterable[EmailError | None], *, others: bool) -> None
     """Nothing, unless it may be the network that broke off over a mail, or the whole server.
 
     :param others: other mails could be read.
-    :raises NetworkError, ProtocolError: how the connection was lost.
+    :raises NetworkError, ProtocolError, UnavailableError: how the connection was lost.
     """
     for error in errors:
         cause = error.__cause__ if error else None
-        if isinstance(cause, NetworkError | ProtocolError) and not others:
+        if isinstance(cause, NetworkError | ProtocolError | UnavailableError) and not others:
             raise cause

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["tree"]
 
 _MAX_DEPTH = 100  # multiparts in each other, as in `wire/mime/cutter.py`; deeper ones are left out
+_ABSENT = (None,) * 8  # for what a short one leaves out
 
 
 def tree(value: Value) -> Part | None:
@@ -53,13 +54,13 @@ def _multipart(value: list[Value], number: str, depth: int) -> Part:
 
 
 def _single(value: list[Value], number: str) -> Part:
-    content_type = f"{_text(value[0])}/{_text(_item(value, 1))}".lower()
-    size = _text(_item(value, 6))
+    main, subtype, params, content_id, _, encoding, octets, envelope = (*value, *_ABSENT)[:8]
+    content_type = f"{_text(main)}/{_text(subtype)}".lower()
+    size = _text(octets)
     # What follows the size: a text has its lines, a mail its envelope, structure and lines, then come the
     # extension data of any part, the MD5 first.
     extension = 7 + (1 if content_type.startswith("text/") else 0)
     subject = ""
-    envelope = _item(value, 7)
     if content_type == "message/rfc822" and isinstance(envelope, list):
         extension = 10
         subject = words.decode(_bytes(_item(envelope, 1)))
@@ -67,11 +68,11 @@ def _single(value: list[Value], number: str) -> Part:
     return Part(
         number=number,
         content_type=content_type if content_type != "/" else "text/plain",
-        params=_params(_item(value, 2)),
+        params=_params(params),
         disposition=disposition,
         disposition_params=disposition_params,
-        content_id=words.decode(_bytes(_item(value, 3))).strip(" <>"),
-        encoding=normalise(_text(_item(value, 5))),
+        content_id=words.decode(_bytes(content_id)).strip(" <>") if content_id else "",
+        encoding=normalise(_text(encoding)),
         size=int(size) if size.isascii() and size.isdigit() and len(size) < 20 else 0,
         inner_subject=subject,
     )
@@ -86,14 +87,15 @@ def _bytes(value: Value) -> bytes:
 
 
 def _text(value: Value) -> str:
-    return _bytes(value).decode("ascii", "replace")
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else ""
 
 
 def _params(value: Value) -> Mapping[str, str]:
     if not isinstance(value, list):
         return {}
     pairs = zip(value[::2], value[1::2], strict=False)
-    return decode_parameters([(_bytes(name), _bytes(text)) for name, text in pairs if name])
+    # One without a value is none.
+    return decode_parameters([(n, v) for n, v in pairs if isinstance(n, bytes) and isinstance(v, bytes)])
 
 
 def _disposition(value: Value) -> tuple[str, Mapping[str, str]]:

@@ -27,6 +27,7 @@ __all__ = [
     "Items",
     "body",
     "flags",
+    "is_salvaged",
     "is_whole",
     "items",
     "leading_uid",
@@ -44,6 +45,7 @@ SIZE = b"(UID RFC822.SIZE)"
 MAX_HEADER = 256 * 1024  # octets of a mail's envelope headers that are looked at
 Items: TypeAlias = "dict[bytes, Value]"
 
+_SALVAGED = b""  # no item has this name
 _SIZE_DIGITS = 19  # of a mail's size, which has 63 bits (RFC 9051 9: number64)
 # What needs no quotes in a command, and hides no other one (RFC 9051 9: ATOM-CHAR).
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -102,7 +104,12 @@ def _salvaged(data: Data) -> Items:
     """
     first = data.pieces[0]
     match = _UID.search(first) if isinstance(first, bytes) else None
-    return {b"UID": match[1], b"RFC822.SIZE": b"0"} if match else {}
+    return {b"UID": match[1], _SALVAGED: None} if match else {}
+
+
+def is_salvaged(found: Items) -> bool:
+    """Whether an answer about the mail broke the grammar: nothing in it but the UID could be read."""
+    return _SALVAGED in found
 
 
 def uid(found: Items) -> int | None:

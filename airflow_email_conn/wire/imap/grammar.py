@@ -14,7 +14,7 @@ from airflow_email_conn.errors import ProtocolError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Pieces", "Streamed", "Value", "parse", "unquote"]
+__all__ = ["Pieces", "Streamed", "Value", "parse"]
 
 # Lists inside lists. A body structure nests two levels for each multipart in a multipart; what lies deeper
 # is left out, so that one hostile mail does not hide the others.
@@ -41,20 +41,18 @@ Value: TypeAlias = "bytes | Streamed | list[Value] | None"
 # An atom may hold a section in brackets with spaces in it, BODY[HEADER.FIELDS (FROM TO)]<0>, and servers put
 # brackets and quotes in the middle of atoms, so everything up to a space or parenthesis belongs to it. Every
 # octet is looked at once or twice, whatever is left open: this runs on 32 MB of anything without a deadline.
+# The bound limits the memory that escapes take in the matcher; long strings come as literals.
 _TOKEN = re.compile(
     rb"""
-    (?P<open>\() | (?P<close>\))
-    | "(?P<quoted>(?:[^"\\]|\\.)*)(?P<ended>"?)
-    | (?P<atom>[^\s()"\[]+(?:\[[^\]\[]*\][^\s()]*)? | \[(?:[^\]\[]*\][^\s()]*)?)
+    [()]
+    | "[^"\\]*(?:\\.[^"\\]*){0,10000}"
+    | [^\s()"\[]+(?:\[[^\]\[]*\][^\s()]*)? | \[(?:[^\]\[]*\][^\s()]*)?
+    | "(?:.*[^"])?  # does not end: takes the rest, or it would be searched again from every quote in it
     """,
     re.VERBOSE | re.DOTALL,
 )
+_OPEN, _CLOSE, _QUOTE = b'()"'
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
-
-
-def unquote(quoted: bytes) -> bytes:
-    """The content of a quoted string."""
-    return _ESCAPED.sub(rb"\1", quoted) if b"\\" in quoted else quoted
 
 
 def parse(pieces: Iterable[bytes | Streamed]) -> list[Value]:
@@ -74,23 +72,24 @@ def parse(pieces: Iterable[bytes | Streamed]) -> list[Value]:
 
 def _parse_text(text: bytes, stack: list[list[Value]]) -> None:
     current = stack[-1]
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup
-        if kind == "ended":
-            if not match["ended"]:
+    for token in _TOKEN.findall(text):
+        first = token[0]
+        if first == _QUOTE:
+            if token[-1] != _QUOTE or len(token) == 1:
                 raise ProtocolError("the server sent a string that does not end")
-            current.append(unquote(match["quoted"]))
-        elif kind == "atom":
-            atom = match["atom"]
-            current.append(None if len(atom) == 3 and atom.upper() == b"NIL" else atom)
-        elif kind == "open":
-            inner: list[Value] = []
+            quoted = token[1:-1]
+            current.append(_ESCAPED.sub(rb"\1", quoted) if b"\\" in quoted else quoted)
+        elif first == _OPEN:
+            # What lies too deep goes into one list that is let go, since millions of them may come.
+            inner: list[Value] = current if len(stack) > _MAX_DEPTH + 1 else []
             if len(stack) <= _MAX_DEPTH:
                 current.append(inner)
             stack.append(inner)
             current = inner
-        else:
+        elif first == _CLOSE:
             if len(stack) == 1:
                 raise ProtocolError("the server sent a list that never began")
             stack.pop()
             current = stack[-1]
+        else:
+            current.append(None if len(token) == 3 and token.upper() == b"NIL" else token)

@@ -132,7 +132,22 @@ def _any_of(query: MailQuery, name: str, key: Callable[[Part], list[Part]]) -> l
     texts = [value for value in values if isinstance(value, str)]
     if name in {"message_id", "in_reply_to"}:
         texts = [text.strip().strip("<>") for text in texts]
+    if name == "subject":
+        return _words_of(texts, key)
     return _either([key(string(text, name)) for text in texts])
+
+
+def _words_of(texts: list[str], key: Callable[[Part], list[Part]]) -> list[Part]:
+    """Keys for a text word by word; for one of several texts, whose longest words stand for them.
+
+    What is a space to us may be a tab, a control character or a folded line to a server.
+    """
+    words = [text.split() for text in texts]
+    if not all(words):
+        return []
+    if len(words) == 1:
+        return [part for word in words[0] for part in key(string(word, "subject"))]
+    return _either([key(string(max(found, key=len), "subject")) for found in words])
 
 
 def _raw(raw: str) -> Part:

@@ -63,14 +63,19 @@ _APP_PASSWORD = re.compile(
 
 def is_transient(status: Status) -> bool:
     """Whether the same may succeed later."""
-    if status.kind == "BYE":
-        return True
-    return status.code in _TRANSIENT_CODES or bool(_TRANSIENT_TEXTS.search(status.text))
+    return status.kind == "BYE" or _asks_for_patience(status)
 
 
 def is_throttling(status: Status) -> bool:
-    """Whether the server wants to be left alone, not about one mail but by this client."""
-    return status.kind != "OK" and status.code != "SERVERBUG" and is_transient(status)
+    """Whether the server wants to be left alone, not about one mail but by this client.
+
+    A BYE alone does not say so: it may be about the mail that was asked for (Dovecot: "BYE FETCH failed").
+    """
+    return status.kind != "OK" and status.code != "SERVERBUG" and _asks_for_patience(status)
+
+
+def _asks_for_patience(status: Status) -> bool:
+    return status.code in _TRANSIENT_CODES or bool(_TRANSIENT_TEXTS.search(status.text))
 
 
 def is_missing_folder(status: Status) -> bool:

@@ -23,7 +23,7 @@ MAX_ADDRESSES = 1_000  # of one header; the largest servers take 1,000 recipient
 MAX_ADDRESS_BYTES = 256 * 1024  # of one header; Exchange takes as much for the whole block
 _MAX_TOKENS = 2_000  # of one mailbox; more is an attack on memory
 
-_LOCAL = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+"
+_LOCAL = rb"(?!=\?)[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+"
 _DOMAIN = rb"[A-Za-z0-9._-]+"
 # `user@host`, `Name <user@host>` or `"Name" <user@host>`, with the comma behind it.
 _PLAIN = re.compile(
@@ -68,7 +68,7 @@ def _plain(value: bytes) -> tuple[Address, ...] | None:
         if match is None or len(found) == MAX_ADDRESSES:
             return None
         quoted, phrase, named, bare = match.groups()
-        name = quoted or (phrase.strip() if phrase else b"")
+        name = quoted or (b" ".join(phrase.split()) if phrase else b"")
         found.append(Address((named or bare).decode("ascii"), words.decode(name).strip() if name else ""))
         at = match.end()
     return tuple(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.errors import ProtocolError
@@ -41,7 +40,7 @@ def parse(
     head = envelope(scanned.fields, scanned.defects)
     where = ref or MailRef(folder="", uid="")
     if where.message_id is None and head.message_id is not None:
-        where = replace(where, message_id=head.message_id)
+        where = MailRef(where.folder, where.uid, where.validity, head.message_id)
     plain, html = readable(scanned.root)
     defects = dict.fromkeys(head.defects)
     return Mail(

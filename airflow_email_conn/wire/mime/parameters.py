@@ -14,6 +14,8 @@ __all__ = ["MAX_PARAMETERS", "decode_parameters", "parse_parameters", "split_par
 
 MAX_PARAMETERS = 500  # of one header; a file name of 255 characters in continuations takes about 20
 
+# The short way for what nearly every header holds, none or one: `text/plain; charset="utf-8"`.
+_PLAIN = re.compile(rb'([^\s;="]+)(?:;[ \t]*([^\s=;"]+)=(?:"([^"\\]*)"|([^\s;"\\]+)))?')
 _VALUE = re.compile(rb"[^\s;]*")
 _QUOTED = (
     rb'"([^"\\]*(?:\\.[^"\\]*){0,1000})"'  # the bound limits the memory that escapes take in the matcher
@@ -35,6 +37,10 @@ def parse_parameters(value: bytes) -> tuple[str, dict[str, str]]:
 
 def split_parameters(value: bytes) -> tuple[str, list[tuple[bytes, bytes]]]:
     """As `parse_parameters`, with names and values raw, only unquoted. At most MAX_PARAMETERS."""
+    plain = _PLAIN.fullmatch(value)
+    if plain:
+        main, name, quoted, bare = plain.groups()
+        return main.decode("ascii", "replace").lower(), [(name, quoted or bare or b"")] if name else []
     head = _VALUE.match(value)
     main = head[0] if head else b""
     at = len(main)

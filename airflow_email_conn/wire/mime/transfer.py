@@ -31,7 +31,8 @@ _QP_BROKEN = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)")
 _QP_HALF = re.compile(rb"=[0-9A-Fa-f]")
 _QP_SOFT = re.compile(rb"=[ \t]+(?=\r?\n)")
 _QP_PADDED = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n)")
-_QP_PADDING = (b" \n", b"\t\n", b" \r\n", b"\t\r\n")
+# Looks back from each line end, since there are fewer of them than spaces.
+_QP_PADDING = re.compile(rb"\n(?:(?<=[ \t]\n)|(?<=[ \t]\r\n))")
 # Bytes of white space that may be padding; more is text. Not less than what a decoder is fed at once, so that
 # it does not matter where the data is cut.
 _QP_PADDING_LIMIT = 2 * CHUNK
@@ -183,7 +184,7 @@ class _QuotedPrintable:
 
 def _unquoted(data: bytes) -> bytes:
     """Quoted-printable that is cut where its meaning cannot change."""
-    if any(padding in data for padding in _QP_PADDING):
+    if _QP_PADDING.search(data):
         data = _QP_SOFT.sub(b"=", data)
         data = _QP_PADDED.sub(b"", data)  # added on the way, RFC 2045 6.7 (3)
     # binascii takes liberties with broken sequences (`=\r` swallows a line): write the sign out for it.

@@ -48,8 +48,8 @@ with DAG("working", schedule=None, start_date=START, on_success_callback=EmailNo
 
     work.expand(number=[1])
 
-# Alone, since how it ends is none of ours: Airflow 3.3.2 fails a task that goes on before the scheduler has heard
-# from the executor that it had stopped to wait.
+# Alone, since how it ends is none of ours: Airflow 3.3.2 fails a task that goes on before the scheduler has
+# heard from the executor that it had stopped to wait.
 with DAG("asking", schedule=None, start_date=START):
     ApprovalOperator(
         task_id="ask",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import locale
+import tracemalloc
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -117,6 +118,26 @@ def test_grammar_survives_depth_and_refuses_imbalance() -> None:
     for text in (b"(", b")", b"(()"):
         with pytest.raises(ProtocolError):
             grammar.parse([text])
+
+
+@pytest.mark.parametrize("text", [b'"', b'"a', b'"a\\"', b'("a" "b)', b'("a"b" )'])
+def test_grammar_refuses_a_string_without_end(text: bytes) -> None:
+    """Nobody knows what belongs to it."""
+    with pytest.raises(ProtocolError, match="string that does not end"):
+        grammar.parse([text])
+
+
+@pytest.mark.parametrize("text", [b"x" * 30, b"x" * 30 + b'\\"', b'\\"'])
+def test_a_long_string_costs_little(text: bytes) -> None:
+    """With an end and without: 200 bytes for each octet of it were held, and 32 MB may come."""
+    long = text * (1_000_000 // len(text))
+    tracemalloc.start()
+    for quoted in (b'("%b" NIL)' % long, b'("%b' % long):
+        with suppress(ProtocolError):
+            grammar.parse([quoted])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * len(long)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,20 @@ from airflow_email_conn.model.message import Address
 from airflow_email_conn.wire.mime import addresses
 from airflow_email_conn.wire.mime.addresses import parse_addresses
 
+USUAL = (
+    "a@b.org",
+    "<a@b.org>",
+    "Ada <a@b.org>",
+    "Ada   Countess\tof Lovelace<a@b.org>",
+    '"Love, Ada" <a@b.org>',
+    '"" <a@b.org>',
+    '" " <a@b.org> ',
+    "=?utf-8?q?J=C3=B6rg?= <j+x@b-c.org>",
+    '"=?utf-8?q?a=2C?= =?utf-8?q?b?=" <a.b@c.d.org>',
+    "=?utf-8?q?a=2C?= =?utf-8?q?b?= <a_b@c>",
+    "Jörg <j@b.org>",
+)
+
 
 @pytest.mark.parametrize(
     ("value", "expected"),
@@ -66,6 +80,7 @@ def test_addresses_are_read(value: str, expected: list[tuple[str, str]]) -> None
         "Alice alice@example.org",
         "=?utf-8?q?alice=40example=2Eorg?=",
         "=?utf-8?q?=3Calice=40example=2Eorg=3E?=",
+        "=?utf-8?q?x?=alice@example.org",
         '"alice@example.org',
         "(alice@example.org",
         "alice@",
@@ -118,6 +133,13 @@ def test_any_bytes_give_addresses_without_line_ends(value: bytes) -> None:
             assert address.email.count("@") == (1 if address.email else 0)
             assert len(address.email.split()) <= 1
         assert not set(address.name) & set("\0\r\n")
+
+
+@given(st.lists(st.sampled_from(USUAL), min_size=1), st.sampled_from([",", ", ", " ,\t"]))
+def test_usual_addresses_are_read_as_among_odd_ones(mailboxes: list[str], comma: str) -> None:
+    """They are read a shorter way; the comment behind them takes the long one."""
+    value = comma.join(mailboxes).encode()
+    assert parse_addresses(value) == parse_addresses(value + b", ()")
 
 
 @given(

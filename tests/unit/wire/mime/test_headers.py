@@ -45,6 +45,7 @@ def test_limits_are_told() -> None:
     fields, defects = headers.split(b"a:b\n" * (headers.MAX_FIELDS + 1))
     assert len(fields) == headers.MAX_FIELDS
     assert defects == [f"more than {headers.MAX_FIELDS} header fields: the rest was not read"]
+    assert headers.split(b"a:b\n" * headers.MAX_FIELDS + b"\n")[1] == []
     _, defects = headers.split(b"a:" + b"b" * headers.MAX_HEADER_BYTES)
     assert defects == [f"the header is longer than {headers.MAX_HEADER_BYTES} bytes: the rest was not read"]
 

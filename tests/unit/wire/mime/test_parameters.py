@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from airflow_email_conn.wire.mime import parameters
 from airflow_email_conn.wire.mime.parameters import parse_parameters
 
+ATOM = st.characters(min_codepoint=0x21, exclude_categories=["Cs", "Z"], exclude_characters='"\\;=')
+
 
 @pytest.mark.parametrize(
     ("value", "name"),
@@ -72,6 +74,19 @@ def test_no_more_than_the_limit() -> None:
     """20,000 parameters take the standard library seconds."""
     value = b"text/plain" + b"".join(b"; p%d=x" % i for i in range(20_000))
     assert len(parse_parameters(value)[1]) == parameters.MAX_PARAMETERS
+
+
+@given(
+    st.text(ATOM, min_size=1),
+    st.text(ATOM, min_size=1),
+    st.text(ATOM, min_size=1)
+    | st.text(st.characters(codec="utf-8", exclude_characters='"\\')).map('"{}"'.format),
+)
+def test_one_parameter_is_read_as_among_many(value: str, name: str, text: str) -> None:
+    """What most headers hold is read a shorter way."""
+    header = f"{value}; {name}={text}".encode()
+    assert parameters.split_parameters(header) == parameters.split_parameters(header + b" ;")
+    assert parameters.split_parameters(value.encode()) == parameters.split_parameters(value.encode() + b";")
 
 
 @given(st.binary() | st.text(alphabet="ab;=*0'%\" \\?", max_size=60).map(str.encode))

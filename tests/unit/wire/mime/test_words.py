@@ -63,6 +63,17 @@ def test_any_bytes_give_one_line(value: bytes) -> None:
     assert not set(words.decode(value)) & set("\0\r\n\x85\u2028\u2029")
 
 
+@pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029])
+def test_a_control_character_is_a_space(code: int) -> None:
+    """Raw in ASCII and in UTF-8, and in words."""
+    control = chr(code).encode()
+    escaped = "".join(f"={byte:02X}" for byte in control).encode()
+    assert words.decode(b"a%bb" % control) == "a b"
+    assert words.decode("ü".encode() + b"%bb" % control) == "ü b"
+    assert words.decode(b"=?utf-8?q?a%bb?=" % escaped) == "a b"
+    assert words.clean(f"a{chr(code)}b") == "a b"
+
+
 def test_a_long_subject_is_decoded_whole() -> None:
     """A megabyte of words: linear, or this test would hit the time limit of the suite."""
     assert words.decode(b" ".join([b"=?utf-8?q?=C3=BC?="] * 50_000)) == "ü" * 50_000
