@@ -13,7 +13,7 @@ from airflow_email_conn.errors import EmailError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_email_conn.backends.base import Mailbox, Position
+    from airflow_email_conn.backends.base import Capabilities, Mailbox, Position
     from airflow_email_conn.model.message import MailSummary
     from airflow_email_conn.model.query import MailQuery
     from airflow_email_conn.watch import MailWatch
@@ -22,6 +22,9 @@ __all__ = ["Lookout", "Wanted"]
 
 _LONGEST_PAUSE = 300.0  # seconds between two tries
 _CALM = 60.0  # seconds after which a connection that ended counts as one that was well
+# Seconds between two looks, however much news there is: the fewest, and the most that they become while each
+# look finds nothing. There are servers that tell of the same mail again with each IDLE.
+_PACE, _SLOWEST = 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ class Lookout:
     """Looks, waits for a change, and looks again; begins anew when the connection is lost.
 
     It looks after every connect and never trusts the server to tell. The position moves on after a look that
-    was completed, to where the folder ended before it began.
+    was completed, to where the folder ended before it began; but not behind a mail that the server could not
+    read then.
 
     :param position: the end of the folder when it was last looked through; None: never.
     :param patience: seconds without a look that succeeded after which it gives up.
@@ -65,6 +69,7 @@ class Lookout:
         self._failures = 0  # in a row
         self._well_since: float | None = None  # monotonic; the first look that succeeded since a failure
         self._last_look = time.monotonic()
+        self._pace = _PACE
 
     async def mails(self, until: float) -> list[MailSummary]:
         """The mails, once there are any; none when there were none at the time `until` (as time.time).
@@ -84,7 +89,17 @@ class Lookout:
             self._looked()
             if found or time.time() >= until:
                 return found
-            await self._watch.change(until - time.time())
+            if await self._watch.change(until - time.time()):
+                await self._slow_down(until)
+
+    async def _slow_down(self, until: float) -> None:
+        """Pause if the last look was only just. The connection goes on telling meanwhile."""
+        early = self._last_look + self._pace - time.monotonic()
+        if early <= 0:
+            self._pace = _PACE
+            return
+        self._pace = min(2 * self._pace, _SLOWEST)
+        await pause(max(0.0, min(early, until - time.time())))
 
     def _look(self, mailbox: Mailbox) -> list[MailSummary]:
         """In a thread. What comes while it searches is found by the next look."""
@@ -96,16 +111,18 @@ class Lookout:
                 folder=wanted.folder,
                 limit=wanted.limit,
                 newest_first=wanted.newest_first,
-                after=self._after(here),
+                after=self._after(here, mailbox.capabilities),
             )
         )
         if not found:
-            self._position = here
+            self._position = here.short_of(mailbox.undecided)
         return found
 
-    def _after(self, here: Position) -> Position | None:
+    def _after(self, here: Position, server: Capabilities) -> Position | None:
         last = self._position
-        if last is None or not self._wanted.query.is_settled:
+        if last is None:
+            return None
+        if not self._wanted.query.is_settled and (server.flags or server.raw_search):
             return None  # old mails may match that did not before: they were unread, say
         if not last.fits(here):
             self._warn("The folder %r was made anew: all its mails are looked at", here.folder)
@@ -122,13 +139,17 @@ class Lookout:
     async def _recover(self, error: EmailError, until: float) -> None:
         """Pause before the next try. :raises EmailError: there is to be none."""
         now = time.monotonic()
-        if not error.retryable or time.time() >= until or now - self._last_look > self._patience:
+        left = until - time.time()
+        if not error.retryable or left <= 0 or now - self._last_look > self._patience:
+            raise error
+        # To be left alone for longer than there is time: trying sooner would make it longer still.
+        if (getattr(error, "retry_after", None) or 0.0) > min(left, self._patience):
             raise error
         if self._well_since is not None and now - self._well_since > _CALM:
             self._failures = 0
         self._well_since = None
         self._failures += 1
         seconds = pause_before(self._failures, error, longest=_LONGEST_PAUSE)
-        seconds = min(seconds, max(0.0, until - time.time()))
+        seconds = min(seconds, left)
         self._warn("The mailbox is lost, trying again in %.1f s: %s", seconds, error)
         await pause(seconds)

@@ -72,23 +72,27 @@ class MailWatch:
         place = (server.host, server.port) if server else None
         return await in_thread(partial(self._work, question), server=place)
 
-    async def change(self, seconds: float) -> None:
+    async def change(self, seconds: float) -> bool:
         """Wait until the folder may have changed or it is time to look anyway, for so many seconds at most.
 
         Not every change is told, and not by every server: look after it in any case.
+
+        :returns: whether the server told of a change.
 
         :raises EmailError: the connection is lost.
         """
         watch = await self.ask(self._begin)
         if watch is None:
             await pause(max(0.0, min(seconds, self._interval)))
-            return
+            return False
         # Not renewed by what the server says: "* OK Still here" tells nothing of its being well.
-        end = time.monotonic() + min(seconds, self._refresh if watch.pushes else self._interval)
+        start = time.monotonic()
         while not self._has_news(watch):
-            left = end - time.monotonic()
+            most = min(seconds, self._refresh if watch.pushes else self._interval)
+            left = start + most - time.monotonic()
             if left <= 0 or not await readable(watch.fileno(), left):
-                return
+                return False
+        return True
 
     def close(self) -> None:
         """Close at once, whatever is going on: also from a task that is being cancelled; never raises."""

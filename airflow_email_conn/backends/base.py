@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
@@ -117,6 +117,12 @@ class Position:
         """
         return (self.folder, self.validity) == (here.folder, here.validity) and self.uid <= here.uid
 
+    def short_of(self, refs: Iterable[MailRef]) -> Position:
+        """As far as this, but with these mails, which are of the folder, still to come."""
+        later = list(refs)
+        uid = min([self.uid, *(int(ref.uid) - 1 for ref in later if self.uid)])
+        return replace(self, uid=uid, uids=self.uids.difference(ref.uid for ref in later))
+
     def as_dict(self) -> dict[str, Any]:
         """JSON form. Leaves out more than 5,000 `uids`: then a search only takes longer."""
         uids = sorted(self.uids) if len(self.uids) <= _MAX_POSITION_UIDS else []
@@ -191,6 +197,14 @@ class Mailbox(Protocol):
         :param limit: at most so many matches.
         :param after: only mails that came later than this.
         :raises FolderNotFoundError, QueryError:
+        """
+        ...
+
+    @property
+    def undecided(self) -> tuple[MailRef, ...]:
+        """What the last search has left out so far, since the server could not read it; it may match.
+
+        The server may be able to a moment later: whoever goes on from a position goes on `short_of` these.
         """
         ...
 
@@ -281,7 +295,7 @@ class Watch(Protocol):
         ...
 
     def news(self) -> bool:
-        """Take what has come; whether a search may find something else now.
+        """Take what has come; whether a search may find something else than the last one in this mailbox.
 
         :raises UnavailableError, NetworkError, ProtocolError: the connection is lost.
         """

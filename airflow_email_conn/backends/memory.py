@@ -122,6 +122,11 @@ class MemoryMailbox:
         refs = [ref for ref in self._mails if ref.folder == name and int(ref.uid) > last]
         return self._matching(query, refs[::-1] if newest_first else refs, limit)
 
+    @property
+    def undecided(self) -> tuple[MailRef, ...]:
+        """See `Mailbox.undecided`: nothing, ever."""
+        return ()
+
     def position(self, folder: str = "INBOX") -> Position:
         """See `Mailbox.position`."""
         return Position(self._named(folder), "1", self._last_uid)

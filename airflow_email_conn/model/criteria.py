@@ -30,6 +30,7 @@ TextFilter: TypeAlias = "str | re.Pattern[str] | Mapping[str, Any] | Iterable[Te
 Texts: TypeAlias = "tuple[str | re.Pattern[str], ...]"
 
 MAX_VALUES = 1000  # values of one criterion; a server's command line has an end too
+_EMPTY_PATTERN = "{}: an empty pattern would match every mail; leave it out (None) to take any"
 _MAX_TEXT = 1000  # characters of one value
 # Of a pattern that comes as text. Others travel with it in JSON; DEBUG, which prints, does not.
 _FLAGS = int(re.IGNORECASE | re.UNICODE)
@@ -75,11 +76,13 @@ def _address(field: str, value: str | re.Pattern[str]) -> str | re.Pattern[str]:
 
 
 def read_types(field: str, value: TextFilter) -> Texts:
-    """MIME types as globs, or patterns. :raises QueryError: a text without a slash, which fits none."""
+    """MIME types as globs, or patterns. :raises QueryError: a text that fits none."""
     texts = read_texts(field, value)
     for item in texts:
-        if isinstance(item, str) and "/" not in item:
-            raise QueryError(f"{field}: {item!r:.80} is no MIME type such as text/csv or image/*")
+        if isinstance(item, str) and ("/" not in item or ";" in item):
+            raise QueryError(
+                f"{field}: {item!r:.80} is no MIME type such as text/csv or image/*, without parameters"
+            )
     return texts
 
 
@@ -127,11 +130,15 @@ def _pattern(field: str, value: re.Pattern[Any] | Mapping[Any, Any]) -> re.Patte
     if isinstance(value, re.Pattern):
         if not isinstance(value.pattern, str):
             raise QueryError(f"{field}: a pattern of text, not of bytes")
+        if not value.pattern:
+            raise QueryError(_EMPTY_PATTERN.format(field))
         return value
     source, flags = value.get("regex"), value.get("flags", _FLAGS)
     known = isinstance(flags, int) and not isinstance(flags, bool) and not flags & ~_KNOWN_FLAGS
     if not set(value) <= {"regex", "flags"} or not isinstance(source, str) or not known:
         raise QueryError(f'{field}: a pattern is written {{"regex": "..."}}')
+    if not source:
+        raise QueryError(_EMPTY_PATTERN.format(field))
     return _compiled(field, source, flags)
 
 

@@ -153,8 +153,11 @@ class MailQuery:
 
     @property
     def is_settled(self) -> bool:
-        """Whether a mail that does not match now never will: nothing is asked that can change."""
-        return self.raw is None and all(getattr(self, name) is None for name in _FLAGS)
+        """Whether a mail that does not match now never will: nothing is asked that can change.
+
+        Flags can; and a server may look for texts (`body`) in an index that knows new mails a while later.
+        """
+        return all(getattr(self, name) is None for name in ("body", "raw", *_FLAGS))
 
     # ------------------------------------------------------------ one mail
 
@@ -197,7 +200,8 @@ class MailQuery:
         told = explained(self._checks, mail)
         asked = " and ".join(name for name in ("body", "raw") if getattr(self, name))
         if told.taken and found is False:
-            reason = f"{asked or 'search'}: the server does not find it"
+            by_what = asked.replace(" and ", " or ") or "search"
+            reason = f"{by_what}: the server does not find it"
             return Explanation(taken=False, reason=reason, criterion=asked)
         if told.taken and asked:
             by_whom = "found by" if found else "left to"

@@ -105,7 +105,9 @@ def read_rules(field: str, value: object) -> tuple[Rule, ...]:
         return ()
     listed = [value] if isinstance(value, Mapping | Rule) else value
     if isinstance(listed, str) or not isinstance(listed, Iterable):
-        raise QueryError(f"{field}: a list of rules, not {type(value).__name__}")
+        raise QueryError(
+            f'{field}: a list of rules such as [{{"subject": "^out of office"}}], not {type(value).__name__}'
+        )
     rules = tuple(_rule(f"{field}[{number}]", item) for number, item in enumerate(listed))
     if not rules:
         raise QueryError(f"{field}: an empty list; leave it out (None)")
@@ -117,8 +119,10 @@ def read_rules(field: str, value: object) -> tuple[Rule, ...]:
 def _rule(field: str, value: object) -> Rule:
     if isinstance(value, Rule):
         return value
-    if not isinstance(value, Mapping) or not value or not set(value) <= set(_RULE_KEYS):
+    unknown = set(value) - set(_RULE_KEYS) if isinstance(value, Mapping) else set()
+    if not isinstance(value, Mapping) or not value or unknown:
+        wrong = f", and none of {min(map(repr, unknown)):.40}" if unknown else ""
         raise QueryError(
-            f'{field}: a rule is {{"sender": "<regex>"}} or {{"subject": "<regex>"}}, or has both keys'
+            f'{field}: a rule is {{"sender": "<regex>"}} or {{"subject": "<regex>"}}, or has both keys{wrong}'
         )
     return Rule(**{key: read_regex(f"{field} {key}", pattern) for key, pattern in value.items()})

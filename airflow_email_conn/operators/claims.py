@@ -5,8 +5,9 @@ finds what is there without a look at the mail. Two things make that less simple
 
 *Look-alikes.* Anybody can send a second mail with the Message-ID of the first, and machines do so by mistake;
 both must be kept. When a folder has a manifest, it is this mail's if it was stored from the same place of the
-mailbox, or has the same size and files of the same digests (one mail that was delivered twice). Otherwise the
-mail gets a folder whose name also carries a digest of its bytes; so does one without Message-ID.
+mailbox, or has the same size and files of the same digests (one mail that was delivered twice). Otherwise,
+also where no file is there to compare, the mail gets a folder whose name also carries a digest of its bytes;
+so does one without Message-ID.
 
 *Claims.* Mapped tasks may store two look-alikes at the same time, while neither has a manifest. So a task
 first leaves a mark of its mail's place in the folder, then looks for the marks of others: at least one of
@@ -82,9 +83,11 @@ class Claims:
         """Whether a manifest is about this mail: it lies at the same place, or its files are the same."""
         if manifest.mail["ref"] == mail.ref.as_dict():
             return True
-        if manifest.mail["size"] != mail.size:
-            return False
+        if not wanted:
+            return True  # nothing will be put there
         stored = [what for what in wanted if part_of(what) in manifest.files]
+        if manifest.mail["size"] != mail.size or not stored:
+            return False
         return all(self._digest(what) == manifest.files[part_of(what)]["sha256"] for what in stored)
 
     def _digest(self, what: What) -> str:

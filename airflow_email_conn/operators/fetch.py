@@ -85,7 +85,8 @@ class FetchEmailOperator(GivenOrFound):
                 context["ti"].xcom_push(key="preview", value=self._previewed())
             else:
                 with EmailHook(self.email_conn_id).mailbox() as mailbox:
-                    mails = self.chosen(mailbox)
+                    # Each once, also where the lists of other tasks overlap.
+                    mails = list({mail.ref: mail for mail in self.chosen(mailbox)}.values())
                     files, errors = self._stored(mailbox, mails)
                 for error in errors:
                     if error.retryable or not self.searches:

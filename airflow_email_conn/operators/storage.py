@@ -9,6 +9,7 @@ its last file is there. A mail that cannot be had gets no manifest, and does not
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
@@ -65,15 +66,20 @@ class MailStore:
         :raises NetworkError, ServerError: the mailbox is lost; what came back before is stored.
         """
         batch: list[_Folder] = []
-        claimed: set[ObjectStoragePath | None] = set()
+        claimed: set[ObjectStoragePath] = set()
         for stored in mails:
             usual = self._claims.usual(stored.mail)
             # A look-alike of the batch would only see its claim; it must see its manifest.
-            if len(batch) >= _BATCH or (usual is not None and usual in claimed):
+            if len(batch) >= _BATCH or usual in claimed:
                 yield from self._fill(batch)
                 batch, claimed = [], set()
-            batch.append(self._placed(stored))
-            claimed.add(usual)
+            folder = self._placed(stored)
+            if folder.path in claimed:  # the same bytes, without a Message-ID
+                yield from self._fill(batch)
+                batch, claimed = [], set()
+                folder = self._placed(stored)
+            batch.append(folder)
+            claimed |= {path for path in (usual, folder.path) if path is not None}
         yield from self._fill(batch)
 
     def _placed(self, stored: Stored) -> _Folder:
@@ -86,32 +92,43 @@ class MailStore:
             return _Folder(stored, None, None)
 
     def _fill(self, batch: list[_Folder]) -> Iterator[Stored]:
-        """Save what is missing; a folder is finished when its last file has come."""
+        """Save what is missing; a folder is finished when its last file has come, and those before it."""
         owners = {what: folder for folder in batch for what in folder.missing}
         writing = _Writing(owners)
-        results = self._mailbox.save_many(owners, writing.open) if owners else iter(())
+        waiting = deque(batch)
         try:
-            for folder in batch:
-                for _ in folder.missing:
-                    folder.take(next(results), writing)
-                yield folder.finished()
+            yield from _complete(waiting)
+            for result in self._mailbox.save_many(owners, writing.open) if owners else ():
+                owners[result.what].take(result, writing)
+                yield from _complete(waiting)
         finally:
             writing.close()
+        for folder in waiting:
+            yield folder.finished()
+
+
+def _complete(waiting: deque[_Folder]) -> Iterator[Stored]:
+    """Finish the folders that wait for nothing, up to the first that does."""
+    while waiting and not waiting[0].coming:
+        yield waiting.popleft().finished()
 
 
 class _Folder:
     """The folder of one mail while it is being filled.
 
     :param path: None when it could not be found, since the mail cannot be had.
+    :ivar missing: what is to be saved.
+    :ivar coming: of that, what the mailbox has said nothing about yet.
     """
 
     def __init__(self, stored: Stored, path: ObjectStoragePath | None, manifest: Manifest | None) -> None:
         self._stored = stored
-        self._path = path
+        self.path = path
         self._manifest = manifest or Manifest({}, {})
         self._new = manifest is None
         wanted = stored.wanted if path else []
         self.missing = [what for what in wanted if part_of(what) not in self._manifest.files]
+        self.coming = set(self.missing)
         self._names = self._free_names()
 
     def _free_names(self) -> dict[What, str]:
@@ -124,51 +141,57 @@ class _Folder:
 
     def open(self, what: What) -> IO[bytes]:
         """The file to write."""
-        assert self._path is not None
-        self._path.mkdir(parents=True, exist_ok=True)
+        assert self.path is not None
+        self.path.mkdir(parents=True, exist_ok=True)
         file: IO[bytes] = self._file(what).open("wb")  # type: ignore[no-untyped-call]
         return file
 
     def take(self, result: Saved | Unfetched, writing: _Writing) -> None:
-        """Note what became of the next missing file."""
+        """Note what became of a missing file."""
         what = result.what
+        self.coming.discard(what)
         writing.close()
         if isinstance(result, Unfetched):
-            self._stored.error = self._stored.error or result.error
-            if self._file(what).exists():
-                self._file(what).unlink()  # nobody will complete it
+            self._give_up(what, result.error)
             return
         name, content_type = (
             (what.name, what.content_type) if isinstance(what, Attachment) else (_EML, "message/rfc822")
         )
         self._manifest.add(what, name, self._names[what], result.size, writing.digest(what), content_type)
 
+    def _give_up(self, what: What, error: EmailError) -> None:
+        self._stored.error = self._stored.error or error
+        if self._file(what).exists():
+            self._file(what).unlink()  # nobody will complete it
+
     def finished(self) -> Stored:
         """Write the manifest if all is there; what became of the mail."""
         stored = self._stored
-        if self._path is None:
+        if self.path is None:
             return stored
+        for what in self.coming:
+            self._give_up(what, ServerError("the mailbox did not say what became of a file of this mail"))
         if stored.error is None and (self.missing or self._new):
-            self._manifest.write(self._path, stored.mail)
+            self._manifest.write(self.path, stored.mail)
         if stored.error is None or isinstance(stored.error, MailNotFoundError):
-            release(self._path, stored.mail)
+            release(self.path, stored.mail)
         if stored.error is None:
             stored.files = [self._entry(what) for what in stored.wanted]
         return stored
 
     def _entry(self, what: What) -> dict[str, Any]:
-        assert self._path is not None
+        assert self.path is not None
         known = self._manifest.files[part_of(what)]
         told = {key: known[key] for key in ("name", "size", "sha256", "content_type")}
         return {
-            "path": str(self._path / known["stored_as"]),
+            "path": str(self.path / known["stored_as"]),
             "message_id": self._stored.mail.message_id,
             **told,
         }
 
     def _file(self, what: What) -> ObjectStoragePath:
-        assert self._path is not None
-        return self._path / self._names[what]
+        assert self.path is not None
+        return self.path / self._names[what]
 
 
 class _Writing:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.backends.base import Position
     from airflow_email_conn.model.message import MailSummary
+    from airflow_email_conn.model.query import MailQuery
 
 __all__ = ["EmailSensor"]
 
@@ -91,7 +92,8 @@ class EmailSensor(MailFilterArguments, BaseSensorOperator):
             with EmailHook(self.email_conn_id).mailbox() as mailbox:
                 position = mailbox.position(self.folder) if self.deferrable else None
                 mails = self.found(mailbox)
-        self.log.info("Found %d mails in %r that match %s", len(mails), self.folder, _described(query))
+                position = position and position.short_of(mailbox.undecided)
+        self.log.info("Found %d mails in %r that match: %s", len(mails), self.folder, _in_words(query))
         return mails, position
 
     def execute(self, context: Context) -> Any:
@@ -142,7 +144,6 @@ class EmailSensor(MailFilterArguments, BaseSensorOperator):
         self.defer(
             trigger=trigger,
             method_name="execute_complete",
-            kwargs={"started": started.isoformat()},
             timeout=timedelta(seconds=max(0.0, left) + _GRACE),
         )
 
@@ -154,15 +155,17 @@ class EmailSensor(MailFilterArguments, BaseSensorOperator):
             except TaskDeferralTimeout:
                 return self._last_look(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any], started: str) -> list[dict[str, Any]]:
-        """What the triggerer saw. :param event: see EmailTrigger. :param started: when the wait began."""
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """What the triggerer saw. :param event: see EmailTrigger."""
         status = event["status"]
         if status == "found":
             mails: list[dict[str, Any]] = event["mails"]
             self.log.info("The triggerer found %d mails", len(mails))
             return mails
         if status == "missing" or (event["retryable"] and self.silent_fail):
-            return self._missing(context, datetime.fromisoformat(started))
+            # Not by defer(kwargs=...), which `dag.test()` of Airflow 3.3.2 loses.
+            until = datetime.fromisoformat(event["until"])
+            return self._missing(context, until - timedelta(seconds=self.timeout))
         if event["retryable"]:
             raise NetworkError(event["message"], event["server_text"])
         raise AirflowFailException(str(EmailError(event["message"], event["server_text"])))
@@ -202,19 +205,19 @@ class EmailSensor(MailFilterArguments, BaseSensorOperator):
     def _report(self, started: datetime) -> dict[str, Any]:
         """What did not come, in JSON and in one line."""
         until = datetime.now(timezone.utc)
-        filters = self.query.as_dict()
-        words = ", ".join(f"{name}={value!r}" for name, value in filters.items()) or "any mail"
+        query = self.query
         period = f"from {started:%F %T} to {until:%F %T} UTC"
         return {
-            "text": f"No mail came to {self.folder!r} {period}: {words:.500}",
+            "text": f"No mail came to {self.folder!r} {period}: {_in_words(query)}",
             "email_conn_id": self.email_conn_id,
             "folder": self.folder,
-            "filters": filters,
+            "filters": query.as_dict(),
             "since": started.isoformat(),
             "until": until.isoformat(),
         }
 
 
-def _described(query: object) -> str:
-    text = repr(query)
-    return text if len(text) <= 500 else text[:500] + "..."
+def _in_words(query: MailQuery) -> str:
+    """What is asked, in one line that is not too long."""
+    words = ", ".join(f"{name}={value!r}" for name, value in query.as_dict().items()) or "any mail"
+    return words if len(words) <= 500 else words[:500] + "..."

@@ -61,6 +61,8 @@ class EmailTrigger(BaseTrigger):
     - `found`: `mails` are MailSummaries as dicts, as EmailSensor gives them;
     - `missing`: there were none in time;
     - `error`: nobody can or could look, as `message` and `server_text` say; `retryable` if it may heal.
+
+    Each has `until`, as it was given.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -85,7 +87,7 @@ class EmailTrigger(BaseTrigger):
             }
         else:
             payload = {"status": "found" if mails else "missing", "mails": mails}
-        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
+        yield TriggerEvent({**payload, "until": self.wait.until})  # type: ignore[no-untyped-call]
 
     async def _mails(self) -> list[dict[str, Any]]:
         wait = self.wait

@@ -221,7 +221,7 @@ def test_the_search_finds_what_there_is() -> None:
         ("out/scheduler.log", "marker-of-the-task"),
         ("out/api-server.log", "/api/v2/connections/test"),
         ("out/dag-processor.log", "everything.py"),
-        ("out/triggerer.log", "[airflow_email_conn.hooks.delivery]"),
+        ("out/triggerer[0-9]*.log", "[airflow_email_conn.hooks.delivery]"),
         ("logs/dag_id=everything/.*/task_id=by_hand/.*", "marker-of-the-task"),
         ("logs/dag_id=refused/.*/task_id=tell/.*", "marker-of-the-error"),
         ("logs/dag_id=refused/.*/task_id=wrong_out/.*", "check the user and the secret"),

@@ -81,9 +81,13 @@ def test_a_mail_that_comes_twice_is_stored_once(tmp_path: Path, raw: bytes) -> N
 
 
 def test_lists_that_overlap(
-    mailboxes: Callable[[str], Mailbox], embedded: EmbeddedServers, tmp_path: Path
+    connect: Callable[..., None],
+    mailboxes: Callable[[str], Mailbox],
+    embedded: EmbeddedServers,
+    tmp_path: Path,
 ) -> None:
     """Two sensors or mapped tasks gave the same mails: each mail and each file comes out once."""
+    connect({"incoming_security": "none"}, port=embedded.imap_port)
     mailbox = mailboxes(ROBOT)
     embedded.append(ROBOT, invoice(1), when=RECEIVED)
     embedded.append(ROBOT, NO_ID, when=RECEIVED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -14,13 +15,40 @@ from tests.contract.mails import plain
 if TYPE_CHECKING:
     from tests.airflow.stage import Stage
 
-DAGS = ("waiting", "in_vain")
+
+@dataclass(frozen=True)
+class Runs:
+    """The paths of the sensors' task instances.
+
+    :param early: gets its mail while the triggerer runs.
+    :param late: gets it when the triggerer was killed, and another one started.
+    :param in_vain: gets none.
+    """
+
+    early: str
+    late: str
+    in_vain: str
 
 
-@pytest.fixture(autouse=True)
-def parsed(stage: Stage) -> None:
-    """The DAGs are known."""
-    stage.airflow.wait_for_dags(*DAGS)
+@pytest.fixture(scope="module")
+def runs(stage: Stage) -> Runs:
+    """All of them at once, since an Airflow takes seconds for every step; they have ended well."""
+    airflow = stage.airflow
+    airflow.wait_for_dags("waiting", "in_vain")
+    early = airflow.trigger("waiting", subject="Comes later")
+    late = airflow.trigger("waiting", subject="While nobody looked")
+    in_vain = airflow.trigger("in_vain")
+    runs = Runs(task_of("waiting", early), task_of("waiting", late), task_of("in_vain", in_vain))
+    wait_for_state(stage, runs.early, "deferred")
+    wait_for_state(stage, runs.late, "deferred")
+    stage.servers.append(ROBOT, plain(subject="Comes later"))
+    assert airflow.wait_for_run("waiting", early) == "success"
+    assert airflow.wait_for_run("in_vain", in_vain) == "success"
+    airflow.kill("triggerer")
+    stage.servers.append(ROBOT, plain(subject="While nobody looked"))
+    airflow.start("triggerer")
+    assert airflow.wait_for_run("waiting", late) == "success"
+    return runs
 
 
 def task_of(dag_id: str, run_id: str) -> str:
@@ -46,34 +74,18 @@ def subjects(found: Any) -> list[str]:
     return [mail["subject"] for mail in found]
 
 
-def test_a_deferred_task_gets_its_mail(stage: Stage) -> None:
+def test_a_deferred_task_gets_its_mail(stage: Stage, runs: Runs) -> None:
     """It holds no worker, and succeeds with the mail that comes later."""
-    run_id = stage.airflow.trigger("waiting", subject="Comes later")
-    path = task_of("waiting", run_id)
-    wait_for_state(stage, path, "deferred")
-    stage.servers.append(ROBOT, plain(subject="Comes later"))
-    assert stage.airflow.wait_for_run("waiting", run_id) == "success"
-    assert subjects(xcom(stage, path, "return_value")) == ["Comes later"]
+    assert subjects(xcom(stage, runs.early, "return_value")) == ["Comes later"]
 
 
-def test_a_report_of_what_did_not_come(stage: Stage) -> None:
+def test_a_report_of_what_did_not_come(stage: Stage, runs: Runs) -> None:
     """The task succeeds with no mails, and says what it waited for."""
-    run_id = stage.airflow.trigger("in_vain")
-    assert stage.airflow.wait_for_run("in_vain", run_id) == "success"
-    path = task_of("in_vain", run_id)
-    assert xcom(stage, path, "return_value") == []
-    missing = xcom(stage, path, "missing")
+    assert xcom(stage, runs.in_vain, "return_value") == []
+    missing = xcom(stage, runs.in_vain, "missing")
     assert missing["filters"] == {"subject": ["Never"], "attachment": ["*.csv"]}
 
 
-def test_a_triggerer_that_is_killed_loses_no_mail(stage: Stage) -> None:
+def test_a_triggerer_that_is_killed_loses_no_mail(stage: Stage, runs: Runs) -> None:
     """The mail comes while none runs; the next one finds it."""
-    run_id = stage.airflow.trigger("waiting", subject="While nobody looked")
-    path = task_of("waiting", run_id)
-    wait_for_state(stage, path, "deferred")
-    time.sleep(3)
-    stage.airflow.kill("triggerer")
-    stage.servers.append(ROBOT, plain(subject="While nobody looked"))
-    stage.airflow.start("triggerer")
-    assert stage.airflow.wait_for_run("waiting", run_id) == "success"
-    assert subjects(xcom(stage, path, "return_value")) == ["While nobody looked"]
+    assert subjects(xcom(stage, runs.late, "return_value")) == ["While nobody looked"]

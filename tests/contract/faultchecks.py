@@ -30,7 +30,7 @@ def check(cell: Cell, scene: Scene, outcome: Outcome, witness: Witness) -> None:
     witness.outcome(outcome.error, outcome.seconds)
     witness.fault(outcome.fault, outcome.passed)
     assert outcome.fault.hits
-    assert type(outcome.error) in expected(cell)
+    assert type(outcome.error) in expected(cell), repr(outcome.error)
     if outcome.error is None:
         assert outcome.result == JOBS[cell.stage][1](scene)
     else:

@@ -141,7 +141,7 @@ SMALL: dict[str, tuple[str, Deed]] = {
 @pytest.mark.parametrize("flood", SMALL)
 def test_small_answers_without_end(flood: str, witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is counted with what it takes in memory, which for the smallest is twenty times its octets."""
-    monkeypatch.setattr("airflow_email_conn.backends.imap.session._MAX_ANSWERS", ANSWERS)
+    monkeypatch.setattr("airflow_email_conn.backends.imap.conversation._MAX_ANSWERS", ANSWERS)
     state, deed = SMALL[flood]
     error, peak, seconds = measured(IMAP, state, deed, witness, timeout=SLOWED_DOWN)
     assert type(error) is ProtocolError

@@ -106,6 +106,34 @@ def test_what_a_refused_move_has_moved(capabilities: bytes) -> None:
         ]
 
 
+def test_only_what_was_copied_is_expunged() -> None:
+    """COPYUID names two of three: the third has no copy, and stays."""
+    refs = [MailRef("INBOX", str(uid), "1") for uid in (7, 8, 9)]
+    moved, seen = _does(
+        lambda box: box.move(refs, "Done"),
+        b"UIDPLUS",
+        SEARCH=b"* SEARCH 7 8 9\r\n%b OK\r\n",
+        COPY=b"%b OK [COPYUID 1 7,9 70,90] copied\r\n",
+    )
+    assert moved == {refs[0]: MailRef("Done", "70", "1"), refs[2]: MailRef("Done", "90", "1")}
+    assert seen[2:] == ["UID STORE 7,9 +FLAGS.SILENT (\\Deleted)", "UID EXPUNGE 7,9"]
+
+
+def test_many_that_are_left() -> None:
+    """A set of 2,000 neighbours of which every other one vanishes takes three sets."""
+    everything = range(100_001, 102_001)
+    searches = iter([everything, everything[::2]])
+    moves = iter([_GONE, OK, OK, OK])
+    moved, seen = _does(
+        lambda box: box.move([MailRef("INBOX", str(uid), "1") for uid in everything], "Done"),
+        b"MOVE UIDPLUS",
+        SEARCH=lambda _: b"* SEARCH " + b" ".join(b"%d" % uid for uid in next(searches)) + b"\r\n%b OK\r\n",
+        MOVE=lambda _: next(moves),
+    )
+    assert [ref.uid for ref in moved] == [str(uid) for uid in everything[::2]]
+    assert max(map(len, seen)) < 4500
+
+
 @pytest.mark.parametrize("capabilities", [b"UIDPLUS", b"MOVE UIDPLUS"])
 def test_mails_that_keep_vanishing(capabilities: bytes) -> None:
     """A server that says so for ever: an error that may be tried again, soon, and nothing is expunged."""
@@ -153,7 +181,7 @@ def test_commands_for_100_000_mails_are_short() -> None:
     everything = b"* ESEARCH UID ALL 1:100000\r\n%b OK\r\n"
     found, seen = _does(lambda box: list(box.search(MailQuery())), b"ESEARCH", SEARCH=everything)
     assert found == []
-    assert len(seen) == 1 + 100
+    assert len(seen) == 1 + 200
     assert max(map(len, seen)) < 250
     scattered = b"* SEARCH " + b" ".join(b"%d" % uid for uid in range(1, 100_000, 5)) + b"\r\n%b OK\r\n"
     _, seen = _does(lambda box: list(box.search(MailQuery())), b"IDLE", SEARCH=scattered)

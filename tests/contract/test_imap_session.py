@@ -15,6 +15,7 @@ from airflow_email_conn.errors import (
     ConnectError,
     DeadlineError,
     EmailError,
+    MailNotFoundError,
     NetworkError,
     ProtocolError,
     ServerError,
@@ -23,6 +24,7 @@ from airflow_email_conn.errors import (
 from airflow_email_conn.model.message import MailRef
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.model.server import Credential, Server
+from tests.contract.imap_script import imap_script
 from tests.contract.mails import invoice
 from tests.contract.places import ignore, imap_server
 from tests.servers.faultproxy import Fault, FaultProxy
@@ -247,7 +249,9 @@ def test_one_answer_that_breaks_the_grammar_hides_no_other_mail() -> None:
     """A server that quotes a sender's file name badly."""
     good = b"* 2 FETCH (UID 8 RFC822.SIZE 9 BODYSTRUCTURE NIL)\r\n"
     bad = b'* 1 FETCH (UID 7 RFC822.SIZE 9 BODYSTRUCTURE ("TEXT" "PLAIN" ("NAME" "a"b.csv")))\r\n'
-    mails = found(serving(b"* SEARCH 7 8\r\n%b OK\r\n", bad + good + b"%b OK\r\n"))
+    rest = b"* 1 FETCH (UID 7 RFC822.SIZE 9)\r\n%b OK\r\n"
+    refused = b"%b NO cannot\r\n"
+    mails = found(serving(b"* SEARCH 7 8\r\n%b OK\r\n", bad + good + b"%b OK\r\n", rest, refused))
     assert [mail.ref.uid for mail in mails] == ["7", "8"]
     assert mails[0].defects == ("the server did not describe the parts of the mail",)
 
@@ -284,6 +288,34 @@ def test_mails_nobody_asked_for_are_not_kept(monkeypatch: pytest.MonkeyPatch) ->
 
 
 # ------------------------------------------------------------ broken connections
+
+
+def test_folder_made_anew_during_a_search() -> None:
+    """The session breaks in the middle, and then UIDs mean other mails: to be tried again, not for good."""
+    header = b"* %d FETCH (UID %d RFC822.SIZE 9 BODYSTRUCTURE NIL)\r\n"
+    sessions: list[bool] = []
+
+    def examine(_arguments: str) -> bytes:
+        sessions.append(True)
+        return b"* OK [UIDVALIDITY %d] ok\r\n%%b OK [READ-ONLY] ok\r\n" % len(sessions)
+
+    def fetch(_arguments: str) -> bytes:
+        return b"" if len(sessions) == 1 else header % (1, 1) + header % (2, 2) + b"%b OK\r\n"
+
+    script = imap_script({"EXAMINE": examine, "SEARCH": b"* SEARCH 1 2\r\n%b OK\r\n", "FETCH": fetch})
+    ann = Credential("secret", "ann", "s3cret-pw")
+    with (
+        ScriptedServer(script) as server,
+        ImapMailbox.open(
+            Server("imap", "127.0.0.1", server.port, "none", credential=ann, timeout=2.0), ignore
+        ) as mailbox,
+    ):
+        with pytest.raises(UnavailableError, match="made anew") as caught:
+            list(mailbox.search(MailQuery()))
+        assert caught.value.retryable
+        with pytest.raises(MailNotFoundError, match="rebuilt"):
+            mailbox.raw(MailRef("INBOX", "1", "1"))
+        assert len(list(mailbox.search(MailQuery()))) == 2
 
 
 def save_the_csv(server: Server) -> None:

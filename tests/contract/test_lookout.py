@@ -56,8 +56,9 @@ def test_imap_mails_that_cannot_be_read_for_a_while_are_found_later() -> None:
     refusals = iter([b"%b NO [SERVERBUG] Internal error occurred\r\n"] * 3)
 
     def search(arguments: str) -> bytes:
-        first = int(arguments.split(":")[0].removeprefix("UID ")) if arguments.startswith("UID") else 1
-        found = b"".join(b" %d" % uid for uid in (6, 7) if uid >= first)
+        found = (
+            b" 7" if arguments.startswith("UID 7:") else b"" if arguments.startswith("UID 8:") else b" 6 7"
+        )
         return b"* SEARCH" + found + b"\r\n%b OK done\r\n"
 
     answers: dict[str, Any] = {
@@ -105,7 +106,7 @@ def busy(idling: bytes, end: bytes = b"") -> int:
 
     with ScriptedServer(served(idle)) as server:
         assert wait(strange(server), 3) == []
-        return server.received.count(b"SEARCH")
+        return server.received.count(b"FROM")
 
 
 def test_a_count_that_is_told_again_is_no_news() -> None:

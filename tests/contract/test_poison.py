@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -204,6 +205,102 @@ def test_throttling_is_about_no_mail(end: bytes, error: type[ServerError]) -> No
         list(mailbox.search(MailQuery()))
     assert caught.value.retryable
     assert len(server.conversations) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"Request is throttled. Suggested Backoff Time: 299961 milliseconds",
+        b"[UNAVAILABLE] Server is going down",
+        b"[THROTTLED] slow down",
+    ],
+)
+def test_throttling_by_a_farewell_is_about_no_mail(text: bytes) -> None:
+    """BYE instead of an answer: nobody signs in again, and no mail is called unreadable."""
+    with _scripted(_fetching(7, b"* BYE " + text + b"\r\n", b"")) as (mailbox, server):
+        results: list[Mail | Unfetched] = []
+        with pytest.raises(UnavailableError) as caught:
+            results.extend(mailbox.fetch_many([MailRef("INBOX", str(uid), "1") for uid in range(1, 11)]))
+    assert caught.value.retryable
+    assert not [result for result in results if isinstance(result, Unfetched)]
+    assert len(server.conversations) == 1
+
+
+def test_connections_are_not_opened_in_a_storm() -> None:
+    """The first break is mended at once; the more there are, the longer nobody comes back."""
+    times: list[float] = []
+
+    def fetch(arguments: str) -> bytes:
+        times.append(time.monotonic())
+        (uid,) = _uids(arguments)
+        return b"* BYE FETCH failed\r\n" if uid < 4 else b"* 4 FETCH (UID 4 BODY[] {2}\r\nok)\r\n%b OK\r\n"
+
+    refs = [MailRef("INBOX", str(uid), "1") for uid in range(1, 5)]
+    with _scripted(fetch) as (mailbox, server):
+        results = list(mailbox.save_many(refs, lambda _what: io.BytesIO()))
+    assert [type(result) for result in results] == [Unfetched] * 3 + [Saved]
+    assert len(server.conversations) > 3
+    assert 0.7 < times[-1] - times[0] < 8
+
+
+# ------------------------------------------------------------ mails whose structure nobody can read
+
+_NO_STRUCTURE = {
+    "bad quotes": b'(("TEXT" "CSV" ("NAME" "a"b") NIL NIL "7BIT" 8 1 NIL ("ATTACHMENT" NIL)))',
+    "NIL": b"NIL",
+}
+_CSV = (
+    b"From: a@acme.com\r\nSubject: s01\r\nMIME-Version: 1.0\r\n"
+    b"Content-Type: multipart/mixed; boundary=B\r\n\r\n--B\r\n\r\nhi\r\n--B\r\n"
+    b"Content-Type: text/csv\r\nContent-Disposition: attachment; filename=a.csv\r\n\r\n1,2\r\n--B--\r\n"
+)
+
+
+def _undescribed(structure: bytes, whole: bytes) -> Callable[[str], bytes]:
+    """Two mails, of which the first has this structure, and these octets."""
+
+    def fetch(arguments: str) -> bytes:
+        out = b""
+        for uid in _uids(arguments):
+            if "BODY.PEEK[]" in arguments:
+                out += whole
+                continue
+            answer = _SUMMARY % (uid, uid, uid)
+            described, _, rest = answer.partition(b"BODYSTRUCTURE ")
+            rest = rest.partition(b" BODY[")[2]
+            if "HEADER" not in arguments:
+                answer = answer.partition(b" BODY[")[0] + b")\r\n"
+            elif "BODYSTRUCTURE" not in arguments:
+                answer = described + b"BODY[" + rest
+            if uid == 1 and "BODYSTRUCTURE" in arguments:
+                answer = described + b"BODYSTRUCTURE " + structure
+                answer += b" BODY[" + rest if "HEADER" in arguments else b")\r\n"
+            out += answer
+        return out + b"%b OK\r\n"
+
+    return fetch
+
+
+@pytest.mark.parametrize("structure", _NO_STRUCTURE)
+def test_undescribed_parts_are_read(structure: str) -> None:
+    """A search for attachments reads the mail itself, and neither loses it nor takes it for another."""
+    whole = b"* 1 FETCH (UID 1 BODY[]<0> {%d}\r\n%b)\r\n" % (len(_CSV), _CSV)
+    with _scripted(_undescribed(_NO_STRUCTURE[structure], whole), count=2) as (mailbox, _):
+        (mail,) = mailbox.search(MailQuery(has_attachments=True))
+        assert [file.name for file in mail.attachments] == ["a.csv"]
+        assert (mail.ref.uid, mail.subject, mail.defects) == ("1", "s01", ())
+        assert [mail.ref.uid for mail in mailbox.search(MailQuery(has_attachments=False))] == ["2"]
+        assert list(mailbox.search(MailQuery(attachment="*.pdf"))) == []
+        assert [mail.ref.uid for mail in mailbox.search(MailQuery(subject="s01"))] == ["1"]
+
+
+def test_undescribed_parts_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the mail is not to be had either, the log tells of it, or the mail has a defect."""
+    with _scripted(_undescribed(_NO_STRUCTURE["bad quotes"], b""), count=2) as (mailbox, _):
+        assert list(mailbox.search(MailQuery(has_attachments=True))) == []
+        assert ["the mail 1 in" in message for message in caplog.messages] == [True]
+        mails = list(mailbox.search(MailQuery()))
+    assert [(mail.subject, len(mail.defects)) for mail in mails] == [("s01", 1), ("s02", 0)]
 
 
 def test_connection_that_always_breaks_is_an_error() -> None:

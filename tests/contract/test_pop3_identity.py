@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ALERT = b"From: machine@acme.com\r\nSubject: alert\r\n\r\n%b\r\n"
 NO_IDS = {b"UIDL": b"-ERR unknown command\r\n"}
+OFFERS = b"TOP\r\nPIPELINING\r\n"
 
 
 def refs(mailbox: Pop3Mailbox) -> list[MailRef]:
@@ -27,7 +28,7 @@ def refs(mailbox: Pop3Mailbox) -> list[MailRef]:
 
 def test_a_rerun_deletes_no_other_mail_of_the_same_header() -> None:
     """Machines write such mails; their sizes tell them apart."""
-    drops = Maildrops({"1": ALERT % b"first", "2": ALERT % b"second, of another size"}, NO_IDS)
+    drops = Maildrops({"1": ALERT % b"first", "2": ALERT % b"second, of another size"}, NO_IDS, OFFERS)
     with ScriptedServer(drops) as server:
         with at(server) as mailbox:
             first, second = refs(mailbox)
@@ -43,7 +44,7 @@ def test_a_rerun_deletes_no_other_mail_of_the_same_header() -> None:
 )
 def test_mails_that_cannot_be_told_apart_are_never_deleted(answers: dict[bytes, bytes]) -> None:
     """A reference may mean the other one by then: an error that says so, and nothing is deleted."""
-    drops = Maildrops({"1": ALERT % b"one", "2": ALERT % b"two", "3": MAIL % b"c"}, answers)
+    drops = Maildrops({"1": ALERT % b"one", "2": ALERT % b"two", "3": MAIL % b"c"}, answers, OFFERS)
     with ScriptedServer(drops) as server, at(server) as mailbox:
         mails = list(mailbox.search(MailQuery()))
         assert [len(mail.defects) for mail in mails] == [1, 1, 0]
@@ -58,7 +59,7 @@ def test_mails_that_cannot_be_told_apart_are_never_deleted(answers: dict[bytes, 
 
 def test_mails_that_cannot_be_told_apart_are_read_in_the_session_that_showed_them() -> None:
     """In a later one the same reference may mean another mail; one that stands alone by then, none."""
-    drops = Maildrops({"1": ALERT % b"one", "2": ALERT % b"two"}, NO_IDS)
+    drops = Maildrops({"1": ALERT % b"one", "2": ALERT % b"two"}, NO_IDS, OFFERS)
     with ScriptedServer(drops) as server:
         with at(server) as mailbox:
             shown = refs(mailbox)
@@ -78,7 +79,7 @@ def test_mails_that_cannot_be_told_apart_are_read_in_the_session_that_showed_the
 
 def test_an_id_that_another_mail_has_got_too() -> None:
     """It was one mail's when it was found: which one's, nobody knows any more."""
-    drops = Maildrops({"1": ALERT % b"one"}, NO_IDS)
+    drops = Maildrops({"1": ALERT % b"one"}, NO_IDS, OFFERS)
     with ScriptedServer(drops) as server:
         with at(server) as mailbox:
             (ref,) = refs(mailbox)
@@ -92,7 +93,7 @@ def test_an_id_that_another_mail_has_got_too() -> None:
 
 def test_copies_are_not_new_each_time() -> None:
     """A mail that comes later gives them no other names."""
-    drops = Maildrops({"1": ALERT % b"one", "2": ALERT % b"two"}, NO_IDS)
+    drops = Maildrops({"1": ALERT % b"one", "2": ALERT % b"two"}, NO_IDS, OFFERS)
     with ScriptedServer(drops) as server:
         with at(server) as mailbox:
             past = mailbox.position()

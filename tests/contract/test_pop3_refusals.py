@@ -31,6 +31,8 @@ def test_one_mail_hides_no_other(answer: bytes) -> None:
         mails = list(mailbox.search(MailQuery()))
         assert [mail.subject for mail in mails] == ["a", "", "c"]
         assert mails[1].defects == ("the server refuses to give this mail",)
+        matching = mailbox.search(MailQuery(has_attachments=False, body="body"))
+        assert [mail.subject for mail in matching] == ["a", "c"]
         refs = [mail.ref for mail in mails]
         fetched = list(mailbox.fetch_many(refs))
         saved = list(mailbox.save_many(refs, lambda _: io.BytesIO()))
@@ -71,7 +73,7 @@ def test_a_server_that_cannot_now(answer: bytes, limit: int | None) -> None:
 def test_ids_made_of_headers(answer: bytes) -> None:
     """One header that does not come hides no mail of a server without UIDL, nor one without an id."""
     for listed in (b"-ERR unknown command\r\n", b"+OK\r\n1 a\r\n3 c\r\n.\r\n"):
-        drops = Maildrops(answers={b"UIDL": listed, **refused(answer, 2)})
+        drops = Maildrops(answers={b"UIDL": listed, **refused(answer, 2)}, offers=b"TOP\r\n")
         with ScriptedServer(drops) as server:
             assert [mail.subject for mail in found(server)] == ["a", "", "c"]
 

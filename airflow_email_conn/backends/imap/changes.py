@@ -104,9 +104,7 @@ class Changes:
     ) -> Moved:
         """COPY or MOVE out of the folder that was entered; the new references of those that were there."""
         codes: list[Status] = []
-        done: set[int] = set()
-        for uid_set in _sets(refs):
-            done.update(self._transfer_set(uid_set, target, command, codes))
+        done = self._transfer_uids([uid for ref in refs if (uid := uid_of(ref))], target, command, codes)
         validity, uids = answers.copied(codes)
         done |= uids.keys()
         return {
@@ -117,9 +115,9 @@ class Changes:
             if (uid := int(ref.uid)) in done
         }
 
-    def _transfer_set(
-        self, uid_set: str, target: str, command: Callable[[str, str], Command], codes: list[Status]
-    ) -> list[int]:
+    def _transfer_uids(
+        self, uids: Sequence[int], target: str, command: Callable[[str, str], Command], codes: list[Status]
+    ) -> set[int]:
         """COPY or MOVE mails, without those that vanish meanwhile; the UIDs of the rest.
 
         Nothing is done twice: a refused COPY has copied nothing (RFC 9051 6.4.7), and what a refused MOVE has
@@ -128,24 +126,36 @@ class Changes:
         :param codes: takes what tells the new UIDs, also of a MOVE that was refused half-way.
         :raises UnavailableError: mails went on vanishing.
         """
+        done: set[int] = set()
         for _ in range(_MAX_TRIES):
-            transfer = command(uid_set, target)
-            status = self._session.run(transfer, on_status=codes.append)
-            codes.append(status)
-            if status.kind == "OK":
-                return parse_set(uid_set.encode("ascii"))
-            if not servers.is_gone(status):
-                raise self._folders.refusal(target, transfer.name, status)
-            left = self._there(uid_set)
+            left: list[int] = []
+            for uid_set in format_sets(uids):
+                transfer = command(uid_set, target)
+                told: list[Status] = []
+                status = self._session.run(transfer, on_status=told.append)
+                told.append(status)
+                codes += told
+                if status.kind == "OK":
+                    done |= _taken(told, uid_set)
+                elif servers.is_gone(status):
+                    left += self._there(uid_set)
+                else:
+                    raise self._folders.refusal(target, transfer.name, status)
             if not left:
-                return []
-            (uid_set,) = format_sets(left)
+                return done
+            uids = left
         raise UnavailableError(f"{transfer.name}: the mails in the folder keep vanishing", status.text)
 
     def _expunge(self, refs: Sequence[MailRef]) -> None:
         self._store(refs, "\\Deleted", add=True)
         for uid_set in _sets(refs):
             servers.check("EXPUNGE", self._session.run(commands.uid_expunge(uid_set)))
+
+
+def _taken(told: Iterable[Status], uid_set: str) -> set[int]:
+    """The mails that a COPY or MOVE took: those that COPYUID names, since others may have vanished before."""
+    _, uids = answers.copied(told)
+    return set(uids) or set(parse_set(uid_set.encode("ascii")))
 
 
 def _sets(refs: Iterable[MailRef]) -> Iterable[str]:

@@ -6,6 +6,7 @@ from base64 import b64encode
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from airflow_email_conn.backends.imap.arrivals import Arrivals
 from airflow_email_conn.backends.imap.exchange import NOT_ASKED, Exchange, Router
 from airflow_email_conn.errors import EmailError, NetworkError, ProtocolError
 from airflow_email_conn.wire.imap import commands, servers
@@ -59,6 +60,8 @@ class Conversation:
         self._broken = "it was not opened"  # why no command can be run
         self._introduces = False  # the server is to be told who we are
         self._lasting = ""  # tag of a command that lasts until it is ended, as IDLE does
+        #: In the folder that is selected; goes on when the session is opened anew.
+        self.arrivals = Arrivals()
 
     def _begin_anew(self) -> None:
         """Forget what was said, and take little until the sign-in."""
@@ -158,6 +161,8 @@ class Conversation:
         if isinstance(event, Data) and event.kind == "CAPABILITY" and isinstance(event.pieces[0], bytes):
             self._capabilities = capabilities(event.pieces[0])
             return
+        if isinstance(event, Data):
+            self.arrivals.take(event)
         if isinstance(event, Status):
             self._learn(event)
             if event.kind == "BYE":
@@ -209,18 +214,24 @@ class Conversation:
         self._capabilities -= {command.name}
         return refusal
 
-    def take(self, on_data: OnData) -> bool:
-        """Hand out what has come, without waiting for more; whether the server has ended the command."""
+    def take(self, on_data: OnData) -> Status | None:
+        """Hand out what has come, without waiting for more.
+
+        :returns: how the server has ended the command, if it has; after a refusal it is not asked again in
+            this session.
+        """
         with self._intact():
             data = self._stream.read_now()
             if data is not None:
                 self._engine.receive(data)
-            began = bool(self._lasting)
+            end = None
             while (event := self._engine.next_event()) is not None:
                 if isinstance(event, EndOfStream):
                     raise NetworkError("the IMAP server closed the connection")
-                self._hand_out_waiting(event, on_data)
-            return began and not self._lasting
+                end = self._hand_out_waiting(event, on_data) or end
+        if end and end.kind != "OK":
+            self._capabilities -= {"IDLE"}
+        return end
 
     def end(self, line: bytes, on_data: OnData) -> None:
         """End the command by a line (DONE); nothing is sent if the server has ended it."""

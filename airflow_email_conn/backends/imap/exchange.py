@@ -26,7 +26,7 @@ OnStatus: TypeAlias = "Callable[[Status], None]"
 
 
 class UnclearAnswerError(ProtocolError):
-    """A long literal is coming, and nobody can say which of several commands it answers; none has taken it."""
+    """A long literal is coming that may answer several commands; it was handed to none of them."""
 
 
 def _never() -> bool:

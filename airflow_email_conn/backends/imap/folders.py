@@ -120,7 +120,7 @@ class Folders:
         self._selected = None  # a refused SELECT leaves no folder selected (RFC 9051 6.3.2)
         command = commands.select(name, write=write)
         codes: list[Status] = []
-        entering = Exchange(command, on_status=codes.append)
+        entering = Exchange(command, on_data=self._forget if anew else None, on_status=codes.append)
         # Where it is refused no folder is selected, and so the others are refused as well.
         self._session.run_all([entering, *then])
         status = entering.status
@@ -135,6 +135,10 @@ class Folders:
             name, answers.number(codes, "UIDVALIDITY"), int(uid_next) if uid_next else None, write
         )
         return self._selected
+
+    def _forget(self, _data: Data) -> None:
+        """What EXAMINE tells of, the search that comes with it will see."""
+        self._session.arrivals.forget()
 
     def leave(self) -> None:
         """The session is in no folder any more: it was opened anew."""

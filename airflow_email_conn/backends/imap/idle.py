@@ -22,13 +22,12 @@ class Idle:
     what some servers say unasked.
     """
 
-    __slots__ = ("_kinds", "_news", "_session", "pushes")
+    __slots__ = ("_flags", "_news", "_session", "pushes")
 
     def __init__(self, session: ImapSession, *, flags: bool) -> None:
         self._session = session
-        # A mail that went (EXPUNGE) makes none match.
-        self._kinds = frozenset({"EXISTS", "FETCH"} if flags else {"EXISTS"})
-        self._news = False
+        self._flags = flags
+        self._news = False  # besides new mails
         self.pushes = False
 
     @classmethod
@@ -45,13 +44,16 @@ class Idle:
 
     def news(self) -> bool:
         """See `Watch.news`."""
-        ended = self._session.take(self._notice)
-        news, self._news = self._news or ended, False
-        return news
+        end = self._session.take(self._notice)
+        if end:
+            self.pushes = False
+            self._news = self._news or end.kind == "OK"  # in peace: time to look, and to begin anew
+        return self._news or self._session.arrivals.some
 
     def stop(self) -> None:
         """See `Watch.stop`."""
         self._session.end(b"DONE", self._notice)
 
     def _notice(self, data: Data) -> None:
-        self._news = self._news or data.kind in self._kinds
+        # A mail that went (EXPUNGE) makes none match.
+        self._news = self._news or (self._flags and data.kind == "FETCH")

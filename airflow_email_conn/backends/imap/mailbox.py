@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ImapMailbox"]
 
-# Mails whose summaries are held at a time: enough to make round trips cheap (10 for 10,000 mails), and few
-# enough to stay below 4 MB.
-_CHUNK = 1000
+# Mails whose summaries are held at a time: enough to make round trips cheap (20 for 10,000 mails), and few
+# enough to stay below 6 MB.
+_CHUNK = 500
 
 
 class ImapMailbox:
@@ -93,9 +93,15 @@ class ImapMailbox:
         after: Position | None = None,
     ) -> Iterator[MailSummary]:
         """See `Mailbox.search`. The search itself runs at once, the summaries come as you iterate."""
+        self._summaries.undecided.clear()
         selected, uids = self._finding.search(query, folder, after)
         place = MailRef(selected.name, "", selected.validity)
         return self._matching(query, place, uids[::-1] if newest_first else uids, limit)
+
+    @property
+    def undecided(self) -> tuple[MailRef, ...]:
+        """See `Mailbox.undecided`."""
+        return tuple(self._summaries.undecided)
 
     def position(self, folder: str = "INBOX") -> Position:
         """See `Mailbox.position`."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from airflow_email_conn.backends.imap.exchange import UnclearAnswerError
 from airflow_email_conn.errors import (
     DeadlineError,
     NetworkError,
@@ -28,6 +30,9 @@ _IN_FLIGHT = 100  # commands: their 5 kB fit into any socket's buffer; their ans
 # Connections that one call may lose. A mail that its server cannot read costs two; a server that loses more
 # has another problem.
 _MAX_BREAKS = 20
+# Seconds before a connection is opened anew: none for the first, then this and always twice as long, up to
+# the longest, so that a server that breaks off over many mails is not stormed.
+_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 
 
 class Pipeline:
@@ -41,6 +46,7 @@ class Pipeline:
     def __init__(self, session: ImapSession, folders: Folders) -> None:
         self._session = session
         self._folders = folders
+        self._in_flight = _IN_FLIGHT
 
     def run(self, ref: MailRef, exchanges: Iterable[Exchange], *, recover: bool = True) -> None:
         """Run them in the folder of `ref`; each has its `status` then, or its `error`.
@@ -54,7 +60,7 @@ class Pipeline:
         suspect: Exchange | None = None
         breaks = 0
         while waiting:
-            batch = [suspect] if suspect else waiting[:_IN_FLIGHT]
+            batch = [suspect] if suspect else waiting[: self._in_flight]
             self._folders.enter_for(ref)
             try:
                 self._session.run_all(batch)
@@ -62,8 +68,14 @@ class Pipeline:
                 breaks += 1
                 if not recover or isinstance(exc, DeadlineError) or breaks > _MAX_BREAKS:
                     raise
-                self._reopen(exc)
-                suspect = _tried_again(batch, suspect, exc)
+                if (farewell := self._session.farewell) and servers.is_throttling(farewell):
+                    raise
+                self._reopen(exc, breaks)
+                if isinstance(exc, UnclearAnswerError):  # one at a time it knows whose answer comes
+                    self._in_flight = 1
+                    _begin_again(batch)
+                else:
+                    suspect = _tried_again(batch, suspect, exc)
             else:
                 suspect = None
             for exchange in batch:
@@ -71,9 +83,11 @@ class Pipeline:
                     raise servers.refusal(exchange.command.name, exchange.status)
             waiting = [exchange for exchange in waiting if not exchange.done]
 
-    def _reopen(self, lost: EmailError) -> None:
+    def _reopen(self, lost: EmailError, breaks: int) -> None:
         """Connect again. :raises EmailError: as it was lost, when that is not to be had."""
         self._folders.leave()
+        if breaks > 1:
+            time.sleep(min(_LONGEST_PAUSE, _PAUSE * 2 ** (breaks - 2)))
         try:
             self._session.reopen()
         except NetworkError as exc:
@@ -82,14 +96,20 @@ class Pipeline:
 
 def _tried_again(batch: Sequence[Exchange], suspect: Exchange | None, exc: EmailError) -> Exchange | None:
     """The exchange over which the session broke, if it may be tried once more; else it has its error."""
-    left = [exchange for exchange in batch if not exchange.done]
-    for exchange in left:
-        exchange.again()
-    oldest = left[0] if left else None
+    left = _begin_again(batch)
+    oldest = next((exchange for exchange in left if exchange.begun()), left[0] if left else None)
     if oldest is None or (oldest.alone and oldest is not suspect):
         return oldest
     oldest.error = exc if not oldest.alone else _to_blame(exc)
     return None
+
+
+def _begin_again(batch: Sequence[Exchange]) -> list[Exchange]:
+    """Those that have not ended, ready for a new connection."""
+    left = [exchange for exchange in batch if not exchange.done]
+    for exchange in left:
+        exchange.again()
+    return left
 
 
 def _to_blame(lost: EmailError) -> ServerError:

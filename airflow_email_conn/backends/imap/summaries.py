@@ -6,10 +6,12 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_email_conn.backends.base import MAX_MAIL_SIZE
+from airflow_email_conn.backends.imap.bodies import WholeMail, failure
 from airflow_email_conn.backends.imap.exchange import Exchange
 from airflow_email_conn.backends.imap.literals import LiteralBuffer
 from airflow_email_conn.backends.imap.pipeline import check_evidence
-from airflow_email_conn.errors import EmailError
+from airflow_email_conn.errors import EmailError, MailNotFoundError, ProtocolError, UnavailableError
 from airflow_email_conn.model.message import MailSummary
 from airflow_email_conn.wire.imap import commands, fetch, servers
 from airflow_email_conn.wire.imap.sets import format_sets
@@ -33,6 +35,8 @@ class Summaries:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        #: See `Mailbox.undecided`; whoever begins a search empties it.
+        self.undecided: list[MailRef] = []
 
     def matching(self, query: MailQuery, place: MailRef, uids: Sequence[int]) -> list[MailSummary]:
         """Summaries of those that match, in the order of `uids`; mails that vanished are left out.
@@ -45,15 +49,59 @@ class Summaries:
             # Their structures first: most of what a search finds has not the file, and headers are larger.
             answers = self._answers(place, uids, fetch.STRUCTURE, b"BODYSTRUCTURE", found)
             uids = [uid for uid, items in answers if _has_files(query, place, items)]
-        items = fetch.summary_items(names, structure=not query.asks_attachments)
-        answers = self._answers(place, uids, items, b"RFC822.SIZE", found)
-        summaries = (
-            _unreadable(query, place, uid, items)
-            if isinstance(items, EmailError)
-            else fetch.summary(items, place.folder, place.validity, names)
-            for uid, items in answers
-        )
+        asked = fetch.summary_items(names, structure=not query.asks_attachments)
+        answers = self._answers(place, uids, asked, b"RFC822.SIZE", found)
+        if any(_lacks_header(items) for _, items in answers):  # lost behind a structure that nobody can read
+            again = [uid for uid, items in answers if _lacks_header(items)]
+            self._answers(place, again, fetch.summary_items(names, structure=False), b"RFC822.SIZE", found)
+        summaries = (self._summary(query, place, uid, items) for uid, items in answers)
         return [mail for mail in summaries if query.matches(mail)]
+
+    def _summary(self, query: MailQuery, place: MailRef, uid: int, items: Items | EmailError) -> MailSummary:
+        if isinstance(items, EmailError):
+            return self._unreadable(query, place, uid, items)
+        if _lacks_header(items):
+            error = ProtocolError("what it says about it breaks the protocol")
+            return self._unreadable(query, place, uid, error)
+        mail = fetch.summary(items, place.folder, place.validity, query.header_names())
+        needs_parts = query.asks_attachments or fetch.is_salvaged(items)
+        if needs_parts and not fetch.describes_parts(items) and query.matches_envelope(mail):
+            return self._with_parts(query, mail)
+        return mail
+
+    def _with_parts(self, query: MailQuery, mail: MailSummary) -> MailSummary:
+        """A mail whose parts the server did not describe, with its attachments as we read them."""
+        whole = WholeMail(mail.ref, MAX_MAIL_SIZE)
+        self._run(mail.ref, [whole.exchange])
+        try:
+            if error := failure(whole):
+                raise error
+            attachments = whole.parsed().attachments
+        except EmailError as exc:
+            if not query.matches(mail):
+                self._leave_out(mail, exc)
+            return mail
+        defects = tuple(defect for defect in mail.defects if defect != fetch.UNDESCRIBED)
+        return replace(mail, attachments=attachments, defects=defects)
+
+    def _unreadable(self, query: MailQuery, place: MailRef, uid: int, error: EmailError) -> MailSummary:
+        ref = replace(place, uid=str(uid))
+        mail = MailSummary(ref=ref, defects=(f"the server cannot read this mail: {error.message}",))
+        if not query.matches(mail):  # else whoever searches is told
+            self._leave_out(mail, error)
+        return mail
+
+    def _leave_out(self, mail: MailSummary, error: EmailError) -> None:
+        ref = mail.ref
+        log.warning("Left out the mail %s in %r, which may match: %s", ref.uid, ref.folder, error)
+        self.undecided.append(ref)
+
+    def _run(self, ref: MailRef, exchanges: Sequence[Exchange], *, recover: bool = True) -> None:
+        """As `Pipeline.run`; a search that its folder does not outlast may be tried again."""
+        try:
+            self._pipeline.run(ref, exchanges, recover=recover)
+        except MailNotFoundError as exc:
+            raise UnavailableError(f"the folder {ref.folder!r} was made anew during the search") from exc
 
     def _answers(
         self, place: MailRef, uids: Sequence[int], items: bytes, needed: bytes, found: dict[int, Items]
@@ -68,7 +116,7 @@ class Summaries:
         ref = replace(place, uid=str(uids[0]))
         together = [_Answers(uid_set, items, uids, found) for uid_set in format_sets(uids)]
         # Over the one mail that was found, no other could be hidden: there an error is an error.
-        self._pipeline.run(ref, [answers.exchange for answers in together], recover=len(uids) > 1)
+        self._run(ref, [answers.exchange for answers in together], recover=len(uids) > 1)
         errors: dict[int, EmailError] = {}
         if any(answers.error for answers in together):  # one of them is to blame, and only that one
             alone = {
@@ -76,11 +124,15 @@ class Summaries:
                 for uid in uids
                 if needed not in found.get(uid, {}) or not fetch.is_whole(found[uid], items)
             }
-            self._pipeline.run(ref, [answers.exchange for answers in alone.values()])
+            self._run(ref, [answers.exchange for answers in alone.values()])
             errors = {uid: answers.error for uid, answers in alone.items() if answers.error}
             check_evidence(errors.values(), others=bool(found.keys() - errors.keys()))
         told = ((uid, errors.get(uid) or found.get(uid, {})) for uid in uids)
-        return [(uid, what) for uid, what in told if isinstance(what, EmailError) or needed in what]
+        return [
+            (uid, what)
+            for uid, what in told
+            if isinstance(what, EmailError) or needed in what or fetch.is_salvaged(what)
+        ]
 
 
 class _Answers:
@@ -123,12 +175,10 @@ def _has_files(query: MailQuery, place: MailRef, items: Items | EmailError) -> b
     """Whether a mail may match, by its attachments alone; one that cannot be read has none."""
     if isinstance(items, EmailError):
         return True  # as one that cannot be read it will be told
+    if not fetch.describes_parts(items):
+        return True  # it will be read to find out
     return query.matches_attachments(fetch.structure_summary(items, place.folder, place.validity))
 
 
-def _unreadable(query: MailQuery, place: MailRef, uid: int, error: EmailError) -> MailSummary:
-    ref = replace(place, uid=str(uid))
-    mail = MailSummary(ref=ref, defects=(f"the server cannot read this mail: {error.message}",))
-    if not query.matches(mail):  # else whoever searches is told
-        log.warning("Left out the mail %d in %r, which may match: %s", uid, place.folder, error)
-    return mail
+def _lacks_header(items: Items | EmailError) -> bool:
+    return not isinstance(items, EmailError) and b"RFC822.SIZE" not in items

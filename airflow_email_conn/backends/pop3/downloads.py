@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from airflow_email_conn.backends.base import Saved, Unfetched
-from airflow_email_conn.backends.pop3.maildrop import FOLDER, windows
-from airflow_email_conn.errors import FolderNotFoundError, MailNotFoundError, ProtocolError, ServerError
+from airflow_email_conn.backends.pop3.maildrop import windows
+from airflow_email_conn.errors import MailNotFoundError, ProtocolError, ServerError
 from airflow_email_conn.model.message import Attachment, MailRef
 from airflow_email_conn.wire.mime.stream import PartScanner
 
@@ -18,17 +17,7 @@ if TYPE_CHECKING:
     from airflow_email_conn.backends.pop3.maildrop import Entry, Maildrop
     from airflow_email_conn.backends.pop3.session import Take
 
-__all__ = ["held", "locate", "saved"]
-
-
-def locate(maildrop: Maildrop, ref: MailRef) -> Entry:
-    """Where a mail is in this session. :raises FolderNotFoundError, MailNotFoundError:"""
-    if ref.folder.upper() != FOLDER:
-        raise FolderNotFoundError(ref.folder, (FOLDER,))
-    entry = None if ref.validity else maildrop.find(ref.uid)
-    if entry is None:
-        raise MailNotFoundError(f"the mail {ref.uid!r:.100} is not in the mailbox (any more)")
-    return entry
+__all__ = ["held", "saved"]
 
 
 def held(
@@ -45,27 +34,52 @@ def held(
 def saved(
     maildrop: Callable[[], Maildrop], whats: Iterable[What], target: Callable[[What], Writable]
 ) -> Iterator[Saved | Unfetched]:
-    """Write each into its file, in order. Files of one mail that stand together come with one download."""
-    by_mail = groupby(whats, key=_mail_of)
-    for job, error in _done(maildrop, (_Saving(ref, list(group), target) for ref, group in by_mail)):
+    """Write each into its file, one after the other. One download gives what comes in the order asked for."""
+    for job, error in _done(maildrop, (_Saving(run, target) for run in _runs(whats))):
         for file in job.files:
             yield Unfetched(file.what, error) if error else file.result()
 
 
-def _mail_of(what: What) -> MailRef:
-    return what.ref if isinstance(what, Attachment) else what
+def _runs(whats: Iterable[What]) -> Iterator[list[What]]:
+    """Whole mails, each alone, and attachments of one mail as far as they stand in it in this order."""
+    run: list[What] = []
+    for what in whats:
+        if run and not _comes_behind(what, run[-1]):
+            yield run
+            run = []
+        run.append(what)
+    if run:
+        yield run
+
+
+def _comes_behind(what: What, last: What) -> bool:
+    """Whether an attachment begins behind the end of another one of its mail."""
+    if not isinstance(what, Attachment) or not isinstance(last, Attachment) or what.ref != last.ref:
+        return False
+    place, before = _place(what), _place(last)
+    return place > before and place[: len(before)] != before
+
+
+def _place(attachment: Attachment) -> list[str]:
+    """Where an attachment stands in its mail: its part number (RFC 3501 6.4.5), made comparable."""
+    return [number.zfill(10) for number in attachment.part.split(".")]
 
 
 # ------------------------------------------------------------ mails, as many as fit into a window
 
 
 class _Job(Protocol):
-    """What is to become of one mail's bytes."""
+    """What is to become of one mail's bytes.
+
+    `finish` is called behind the last of them, before the next mail's first.
+    """
 
     ref: MailRef
     max_size: int | None
 
     def take(self, piece: bytes, /) -> object: ...
+
+    def finish(self) -> None: ...
 
 
 _AnyJob = TypeVar("_AnyJob", bound=_Job)
@@ -85,11 +99,13 @@ def _done(
         wanted: dict[int, tuple[Entry, Take]] = {}
         for number, job in enumerate(window):
             try:
-                wanted[number] = (_within(locate(maildrop(), job.ref), job.max_size), job.take)
+                wanted[number] = (_within(maildrop().locate(job.ref), job.max_size), job.take)
             except ServerError as exc:  # noqa: PERF203 - one must not hide the others
                 errors[number] = exc
         for number, there in zip(wanted, maildrop().bodies(list(wanted.values())), strict=True):
-            if not there:
+            if there:
+                window[number].finish()
+            else:
                 errors[number] = ServerError(
                     f"the POP3 server refuses to give the mail {window[number].ref.uid!r:.100}"
                 )
@@ -119,6 +135,9 @@ class _Holding:
     def take(self, piece: bytes, /) -> None:
         self._bytes += piece[: self._limit + 1 - len(self._bytes)]
 
+    def finish(self) -> None:
+        """All of it is there."""
+
     def result(self) -> bytes | Unfetched:
         if len(self._bytes) > self._limit:
             return Unfetched(self.ref, _too_large(self._limit))
@@ -126,17 +145,21 @@ class _Holding:
 
 
 class _Saving:
-    """Passes a mail's bytes to the files that are made of it."""
+    """Passes a mail's bytes to the files that are made of it, whose order is theirs in the mail."""
 
     max_size: int | None = None
 
-    def __init__(self, ref: MailRef, whats: list[What], target: Callable[[What], Writable]) -> None:
-        self.ref = ref
+    def __init__(self, whats: list[What], target: Callable[[What], Writable]) -> None:
+        self.ref = whats[0].ref if isinstance(whats[0], Attachment) else whats[0]
         self.files = [_File(what, target) for what in whats]
 
     def take(self, piece: bytes, /) -> None:
         for file in self.files:
             file.take(piece)
+
+    def finish(self) -> None:
+        for file in self.files:
+            file.finish()
 
 
 class _File:
@@ -159,12 +182,15 @@ class _File:
         self._file.write(data)
         self._written += len(data)
 
-    def result(self) -> Saved | Unfetched:
-        """What became of it, once the mail was read."""
+    def finish(self) -> None:
+        """The mail was read: write what is left."""
         if self._scanner:
             self._scanner.finish()
-            if not self._scanner.found:
-                return Unfetched(self.what, MailNotFoundError("the mail has no such part"))
-        if self._file is None:  # an empty file is one too
+        elif self._file is None:  # an empty mail makes a file too
             self._write(b"")
+
+    def result(self) -> Saved | Unfetched:
+        """What became of it, once the mail was read."""
+        if self._scanner and not self._scanner.found:
+            return Unfetched(self.what, MailNotFoundError("the mail has no such part"))
         return Saved(self.what, self._written)

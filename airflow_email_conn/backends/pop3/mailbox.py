@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow_email_conn.backends.base import MAX_MAIL_SIZE, Capabilities, Folder, Position, Unfetched
 from airflow_email_conn.backends.pop3.deletion import delete
-from airflow_email_conn.backends.pop3.downloads import held, locate, saved
-from airflow_email_conn.backends.pop3.maildrop import FOLDER, Maildrop
+from airflow_email_conn.backends.pop3.downloads import held, saved
+from airflow_email_conn.backends.pop3.maildrop import FOLDER, Maildrop, ambiguous
 from airflow_email_conn.backends.pop3.search import Search, check
 from airflow_email_conn.backends.pop3.session import Pop3Session
 from airflow_email_conn.errors import CapabilityError, FolderNotFoundError, MailNotFoundError, NetworkError
@@ -47,6 +47,7 @@ class Pop3Mailbox:
         self._server = server
         self._session: Pop3Session | None = session
         self._maildrop: Maildrop | None = None
+        self._search: Search | None = None  # the last one
         self._is_closed = False
 
     @classmethod
@@ -74,7 +75,7 @@ class Pop3Mailbox:
     def create_folder(self, name: str) -> None:
         """See `Mailbox.create_folder`. :raises CapabilityError: any but INBOX."""
         if name.upper() != FOLDER:
-            raise _no_folders("create_folder")
+            raise _no_folders("none can be created")
 
     # ------------------------------------------------------------ reading
 
@@ -95,7 +96,13 @@ class Pop3Mailbox:
         _check_folder(folder)
         past = after.uids if after and after.folder == FOLDER else frozenset()
         uids = [entry.uid for entry in self._current().entries if entry.uid not in past]
-        return Search(self._current, query).mails(uids[::-1] if newest_first else uids, limit)
+        self._search = Search(self._current, query)
+        return self._search.mails(uids[::-1] if newest_first else uids, limit)
+
+    @property
+    def undecided(self) -> tuple[MailRef, ...]:
+        """See `Mailbox.undecided`."""
+        return tuple(self._search.undecided) if self._search else ()
 
     def position(self, folder: str = FOLDER) -> Position:
         """See `Mailbox.position`."""
@@ -137,27 +144,32 @@ class Pop3Mailbox:
 
     def mark_seen(self, refs: Refs, *, seen: bool = True) -> Moved:  # noqa: ARG002 - as the protocol has it
         """See `Mailbox.mark_seen`. :raises CapabilityError: always."""
-        raise _no_flags("mark_seen")
+        raise _no_flags("marked as read or unread")
 
     def flag(self, refs: Refs, *, flagged: bool = True) -> Moved:  # noqa: ARG002 - as above
         """See `Mailbox.flag`. :raises CapabilityError: always."""
-        raise _no_flags("flag")
+        raise _no_flags("flagged")
 
     def copy(self, refs: Refs, folder: str) -> Moved:  # noqa: ARG002 - as above
         """See `Mailbox.copy`. :raises CapabilityError: always."""
-        raise _no_folders("copy")
+        raise _no_folders("no mail can be copied")
 
     def move(self, refs: Refs, folder: str) -> Moved:  # noqa: ARG002 - as above
         """See `Mailbox.move`. :raises CapabilityError: always."""
-        raise _no_folders("move")
+        raise _no_folders("no mail can be moved")
 
     def delete(self, refs: Refs) -> Moved:
-        """See `Mailbox.delete`. All of them or none, and done when it returns: the session ends with it."""
+        """See `Mailbox.delete`. All of them or none, and done when it returns: the session ends with it.
+
+        :raises ServerError: one may mean another mail, when this runs again if not now; none was deleted.
+        """
         maildrop = self._current()
         present: dict[MailRef, Entry] = {}
         for ref in [refs] if isinstance(refs, MailRef) else refs:
             with suppress(MailNotFoundError):  # a rerun meets mails that are gone
-                present[ref] = locate(maildrop, ref)
+                present[ref] = entry = maildrop.locate(ref)
+                if entry.is_copy:
+                    raise ambiguous(ref)
         if present:
             refusal = delete(maildrop.session, dict.fromkeys(present.values()))
             self._session = self._maildrop = None
@@ -190,9 +202,9 @@ def _parsed(ref: MailRef, raw: bytes) -> Mail:
     return replace(mail, received=received((mail.header("Received") or "").encode("utf-8", "replace")))
 
 
-def _no_flags(call: str) -> CapabilityError:
-    return CapabilityError(f"{call}: POP3 knows no flags; use IMAP")
+def _no_flags(deed: str) -> CapabilityError:
+    return CapabilityError(f"POP3 knows no flags, so no mail can be {deed}; use IMAP")
 
 
-def _no_folders(call: str) -> CapabilityError:
-    return CapabilityError(f"{call}: POP3 has no folder but {FOLDER}; use IMAP")
+def _no_folders(consequence: str) -> CapabilityError:
+    return CapabilityError(f"POP3 has no folder but {FOLDER}, so {consequence}; use IMAP")

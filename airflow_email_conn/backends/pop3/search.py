@@ -6,6 +6,7 @@ whole mail comes last, and is not kept: only to be streamed past a PartScanner.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from airflow_email_conn.model.query import MailQuery
 
 __all__ = ["Search", "check"]
+
+log = logging.getLogger(__name__)
 
 # Octets of a mail up to which it is read at once: its header alone is hardly less. The first where the header
 # may drop the mail, the second where it can only tell that there are no attachments.
@@ -60,6 +63,8 @@ class Search:
     def __init__(self, maildrop: Callable[[], Maildrop], query: MailQuery) -> None:
         self._maildrop = maildrop
         self._query = query
+        #: See `Mailbox.undecided`.
+        self.undecided: list[MailRef] = []
         by_header = set(query.as_dict()) - _NOT_OF_HEADER
         self._small = _SMALL if by_header else _SMALL_UNASKED
 
@@ -78,7 +83,7 @@ class Search:
 
     def _entries(self, uids: Iterable[str]) -> list[Entry]:
         maildrop = self._maildrop()
-        found = (maildrop.find(uid) for uid in uids)
+        found = (maildrop.show(uid) for uid in uids)
         return [entry for entry in found if entry and self._fits_by_size(entry)]
 
     def _fits_by_size(self, entry: Entry) -> bool:
@@ -136,7 +141,11 @@ class Search:
         mail = look.mail or blank
         mail = replace(mail, defects=(*mail.defects, "the server refuses to give this mail"))
         undecided = self._query.body or self._query.has_attachments is False
-        return None if undecided or not self._query.matches(mail) else mail
+        if undecided or not self._query.matches(mail):  # else whoever searches is told
+            log.warning("Left out the mail %r, which may match: the server refuses to give it", entry.uid)
+            self.undecided.append(mail.ref)
+            return None
+        return mail
 
 
 class _Look(NamedTuple):
@@ -193,7 +202,7 @@ class _Reader:
 
     def _defects(self) -> Iterator[str]:
         if self.entry.is_copy:
-            yield "the server gives this mail the id (UIDL) of an earlier one: taken for its copy"
+            yield "another mail has the same id (UIDL): it can be read in this session only, and not deleted"
         if self._keep and self.entry.size > self._keep:
             yield f"the text was looked for in the first {self._keep} bytes"
 

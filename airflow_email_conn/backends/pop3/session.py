@@ -226,10 +226,17 @@ class Pop3Session:
 
     def _write(self, requests: Sequence[Request]) -> None:
         if self._engine.pending:  # it would be taken for the answer to what was not asked yet
-            raise ProtocolError(_NOT_ASKED)
+            raise self._unasked()
         self._has_read = self._has_read or requests[0].command.name == commands.RETR
         lines = b"".join([request.command.line for request in requests])
         self._stream.write(lines, self._deadline(requests[0].command.name))
+
+    def _unasked(self) -> EmailError:
+        """Why the server speaks first: Dovecot says -ERR when it is shut down, as IMAP servers say BYE."""
+        answer = self._engine.answer()
+        if answer and answer.kind == "ERR":
+            return UnavailableError("the POP3 server ended the session", answer.text)
+        return ProtocolError(_NOT_ASKED)
 
     def _finish(self, request: Request) -> Answer:
         """Take the answer to a command, with its body."""

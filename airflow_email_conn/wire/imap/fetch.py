@@ -24,8 +24,10 @@ __all__ = [
     "MAX_HEADER",
     "SIZE",
     "STRUCTURE",
+    "UNDESCRIBED",
     "Items",
     "body",
+    "describes_parts",
     "flags",
     "is_salvaged",
     "is_whole",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 STRUCTURE = b"(UID BODYSTRUCTURE)"
+UNDESCRIBED = "the server did not describe the parts of the mail"  # a defect of its summary
 SIZE = b"(UID RFC822.SIZE)"
 MAX_HEADER = 256 * 1024  # octets of a mail's envelope headers that are looked at
 Items: TypeAlias = "dict[bytes, Value]"
@@ -110,6 +113,11 @@ def _salvaged(data: Data) -> Items:
 def is_salvaged(found: Items) -> bool:
     """Whether an answer about the mail broke the grammar: nothing in it but the UID could be read."""
     return _SALVAGED in found
+
+
+def describes_parts(found: Items) -> bool:
+    """Whether the server says which parts a mail has."""
+    return bodystructure.tree(found.get(b"BODYSTRUCTURE")) is not None
 
 
 def uid(found: Items) -> int | None:
@@ -213,5 +221,5 @@ def structure_summary(found: Items, folder: str, validity: str) -> MailSummary:
 def _attachments(value: Value, ref: MailRef) -> tuple[tuple[Attachment, ...], tuple[str, ...]]:
     root = bodystructure.tree(value)
     if root is None:
-        return (), ("the server did not describe the parts of the mail",)
+        return (), (UNDESCRIBED,)
     return structure.attachments(root, ref), ()

@@ -27,6 +27,7 @@ __all__ = ["search_keys"]
 
 # English whatever the locale, as the grammar demands; strftime would translate them.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MAX_WORDS = 20  # of one subject: so many find as few mails as all would
 _MAX_ALTERNATIVES = 50  # nested ORs; servers limit how deep a search may nest
 
 
@@ -142,11 +143,11 @@ def _words_of(texts: list[str], key: Callable[[Part], list[Part]]) -> list[Part]
 
     What is a space to us may be a tab, a control character or a folded line to a server.
     """
+    for text in texts:
+        string(text, "subject")  # refused are whole texts: to split one would hide a line end in it
     words = [text.split() for text in texts]
-    if not all(words):
-        return []
     if len(words) == 1:
-        return [part for word in words[0] for part in key(string(word, "subject"))]
+        return [part for word in words[0][:_MAX_WORDS] for part in key(string(word, "subject"))]
     return _either([key(string(max(found, key=len), "subject")) for found in words])
 
 

@@ -28,13 +28,13 @@ class PartScanner:
     passes through. Memory: a few times the bytes that are fed at once, and the header while it is read.
 
     :param part: number of the part whose decoded bytes go to `target`, as an Attachment has it.
-    :param target: gets these bytes while they come, in pieces of at most some 64 kB.
+    :param target: gets these bytes while they come, in pieces of at most some 64 kB; the last may be empty,
+        so that it is called for an empty part too.
     :param ref: where the mail lies; its `message_id` is filled in from the header when it has none.
     :ivar envelope: what the header says, as `parse_envelope` does; empty until the header has come.
     :ivar fields: the header itself, as `headers.split` gives it.
     :ivar attachments: those that have come to their end; sizes as `mime.parse` counts them.
     :ivar found: whether the part has begun to come.
-    :ivar written: bytes given to `target`.
     """
 
     def __init__(
@@ -47,7 +47,6 @@ class PartScanner:
         self.envelope = Envelope()
         self.fields: list[tuple[str, bytes]] = []
         self.found = False
-        self.written = 0
         self._wanted = part
         self._target = target
         self._cutter = Cutter(self)
@@ -67,11 +66,6 @@ class PartScanner:
     def attachments(self) -> tuple[Attachment, ...]:
         """As `mime.parse` lists them."""
         return tuple(self._attachments)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the mail."""
-        return self._cutter.size
 
     @property
     def defects(self) -> tuple[str, ...]:
@@ -99,20 +93,19 @@ class PartScanner:
         self._measure.feed(source, start, end)
         if self._decoder:
             for at in range(start, end, CHUNK):
-                self._write(self._decoder.feed(source[at : min(at + CHUNK, end)]))
+                self._write(self._decoder.feed(source[at : min(at + CHUNK, end)]), is_last=False)
 
     def end(self, node: Node) -> None:
         """A part is complete."""
         if node.boundary:
             return
         if self._decoder:
-            self._write(self._decoder.finish())
+            self._write(self._decoder.finish(), is_last=True)
             self._decoder = None
         part = node.part()
         if not is_text(part):
             self._attachments.append(attachment(part, self.ref, self._measure.size(), related=node.related))
 
-    def _write(self, data: bytes) -> None:
-        if data and self._target:
+    def _write(self, data: bytes, *, is_last: bool) -> None:
+        if self._target and (data or is_last):
             self._target(data)
-        self.written += len(data)

@@ -1,6 +1,7 @@
 """What a mail is known by: the server's unique-id (UIDL), or a digest of its header where there is none.
 
-Never its number, which is another mail's after the next deletion.
+Never its number, which is another mail's after the next deletion. So mails that have one id cannot be told
+apart for long: they get names for one session, which say that they are such.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from airflow_email_conn.wire.mime import headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["MAX_HEADER", "HeaderDigest", "told_apart"]
 
@@ -49,24 +50,34 @@ class HeaderDigest:
         found = headers.end_of_headers(held, 0, len(held))
         return held[: found[0]] if found else held
 
-    @property
-    def uid(self) -> str:
-        """The id: the same for the same header, whatever a server notes in it."""
-        return _PREFIX + sha256(_VOLATILE.sub(b"", self.header)).hexdigest()
+    def uid(self, size: int = 0) -> str:
+        """The id: the same for the same header and size, whatever a server notes in the header.
+
+        :param size: octets of the mail, with those notes; 0 when the server does not say.
+        """
+        header = self.header
+        kept = _VOLATILE.sub(b"", header)
+        own = size - (len(header) - len(kept)) if size else 0
+        return _PREFIX + sha256(b"%b\n%d" % (kept, own)).hexdigest()
 
 
-def told_apart(uids: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """Each id, in the order of the mails, and whether it had to be changed to be the only one of its kind.
+def told_apart(mails: Sequence[tuple[str, int]]) -> Iterator[tuple[str, bool]]:
+    """A name for each mail, the only one of its kind, and whether its id is another mail's too.
 
-    Identical copies of a mail may have the same unique-id (RFC 1939 7). The second of them gets ` 2` behind
-    it: a space should be in no unique-id.
+    Then the name is the id with the size behind it, and a number from the second of the same size on: a space
+    should be in no unique-id. RFC 1939 7 lets identical copies of a mail have one id; some servers give one
+    to different mails.
+
+    :param mails: id and size of each, in order.
     """
-    counts: Counter[str] = Counter()
-    used: set[str] = set()
-    for uid in uids:
-        only = uid
-        while only in used:
-            counts[uid] += 1
-            only = f"{uid} {counts[uid] + 1}"
-        used.add(only)
-        yield only, only != uid
+    counts = Counter(uid for uid, _ in mails)
+    used = {uid for uid, count in counts.items() if count == 1}
+    numbers: Counter[str] = Counter()
+    for uid, size in mails:
+        name = uid
+        while counts[uid] > 1 and (name == uid or name in used):
+            sized = f"{uid} {size}"
+            numbers[sized] += 1
+            name = sized if numbers[sized] == 1 else f"{sized} {numbers[sized]}"
+        used.add(name)
+        yield name, counts[uid] > 1

@@ -23,6 +23,8 @@ _TRANSIENT_CODES = {
 _TRANSIENT_TEXTS = re.compile(
     # Exchange 2010: "-ERR Server Unavailable. 21" (https://jaapwesselius.com/2012/03/)
     r"server unavailable"
+    # Dovecot 2.3 that is restarted while somebody signs in: "-ERR Shutting down"
+    r"|shutting down"
     # NetEase: "-ERR Can't get the letter ..., try again later" (github.com/zhangyunhao116/zmail, issue 22)
     r"|try again later"
     # qpopper: "-ERR [IN-USE] .lock busy! Is another session active?", older ones without the code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from airflow.sdk import DAG
 
@@ -19,5 +19,14 @@ with DAG("waiting", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezo
 
 with DAG("in_vain", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
     EmailSensor(
-        task_id="wait", subject="Never", attachment="*.csv", deferrable=True, timeout=3, on_missing="report"
+        task_id="wait",
+        subject="Never",
+        attachment="*.csv",
+        deferrable=True,
+        timeout=5,
+        on_missing="report",
+        # Airflow 3.3.2 fails a task that goes on before the scheduler has heard from the executor that it had
+        # stopped to wait: on a machine that is busy these seconds may be too few.
+        retries=2,
+        retry_delay=timedelta(seconds=1),
     )

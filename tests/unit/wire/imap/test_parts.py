@@ -120,6 +120,18 @@ def test_grammar_survives_depth_and_refuses_imbalance() -> None:
             grammar.parse([text])
 
 
+@pytest.mark.parametrize("piece", [b"(", b"(a ", b"()", b"(" * 300 + b"a" + b")" * 300])
+def test_what_lies_too_deep_costs_little(piece: bytes) -> None:
+    """A list was held for each parenthesis, which took 75 bytes."""
+    text = b"(" * 300 + piece * (1_000_000 // len(piece))
+    tracemalloc.start()
+    with suppress(ProtocolError):
+        grammar.parse([text])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30 * len(text)
+
+
 @pytest.mark.parametrize("text", [b'"', b'"a', b'"a\\"', b'("a" "b)', b'("a"b" )'])
 def test_grammar_refuses_a_string_without_end(text: bytes) -> None:
     """Nobody knows what belongs to it."""
@@ -174,6 +186,9 @@ def keys(**filters: Any) -> bytes:
         ({"sender": ["a@b.c", "@d.e", "f@g.h"]}, b'OR OR FROM "a@b.c" FROM "@d.e" FROM "f@g.h"'),
         ({"recipient": "a@b.c"}, b'OR TO "a@b.c" CC "a@b.c"'),
         ({"subject": "märz"}, "SUBJECT <märz>".encode()),
+        ({"subject": "the yearly report"}, b'SUBJECT "the" SUBJECT "yearly" SUBJECT "report"'),
+        ({"subject": "a\tb" + " c" * 100}, b" ".join([b'SUBJECT "a" SUBJECT "b"', *[b'SUBJECT "c"'] * 18])),
+        ({"subject": ["the report", "a"]}, b'OR SUBJECT "report" SUBJECT "a"'),
         ({"subject": {"regex": "x"}}, b"ALL"),
         ({"subject": ["a", {"regex": "x"}]}, b"ALL"),
         ({"unseen": True, "flagged": False}, b"UNSEEN UNFLAGGED"),

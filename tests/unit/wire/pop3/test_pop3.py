@@ -142,12 +142,12 @@ def test_line_without_an_end_in_a_list() -> None:
 # ------------------------------------------------------------ ids
 
 
-def digest(*pieces: bytes) -> str:
+def digest(*pieces: bytes, size: int = 0) -> str:
     """The id of a mail that comes in these pieces."""
     made = HeaderDigest()
     for piece in pieces:
         made.take(piece)
-    return made.uid
+    return made.uid(size)
 
 
 def test_digest_of_a_header() -> None:
@@ -162,15 +162,25 @@ def test_digest_of_a_header() -> None:
     assert len(uid) == 71  # one more than an id of a server can have (RFC 1939 7)
 
 
+def test_digest_with_a_size() -> None:
+    """Mails of one header have different ids when their sizes differ; what a server notes is not counted."""
+    header, noted = b"Subject: x\r\n\r\n", b"Status: RO\r\n"
+    uid = digest(header, size=100)
+    assert uid == digest(noted + header, size=100 + len(noted))
+    assert len({uid, digest(header, size=101), digest(header)}) == 3
+
+
 def test_ids_that_come_twice() -> None:
-    """Copies are told apart, in order, also from an id that looks like theirs."""
-    assert list(told_apart(["a", "b", "a", "a 2", "a"])) == [
-        ("a", False),
+    """All that share one have other names, by size and number, also than an id that looks like theirs."""
+    assert list(told_apart([("a", 7), ("b", 7), ("a", 9), ("a 7", 1), ("a", 7), ("a", 7)])) == [
+        ("a 7 2", True),
         ("b", False),
-        ("a 2", True),
-        ("a 2 2", True),
-        ("a 3", True),
+        ("a 9", True),
+        ("a 7", False),
+        ("a 7 3", True),
+        ("a 7 4", True),
     ]
+    assert len(set(told_apart([("a", 1)] * 20_000))) == 20_000
 
 
 TIME = datetime(2026, 3, 14, 9, 26, 53, tzinfo=timezone.utc)
