@@ -15,7 +15,6 @@ from airflow_email_conn.hooks.connection import settings_of
 from airflow_email_conn.hooks.failures import DeliveryUnknownFailError
 from airflow_email_conn.hooks.patience import patient
 from airflow_email_conn.hooks.probe import probe
-from airflow_email_conn.wire.compose.message import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,6 +108,8 @@ class EmailHook(BaseHook):
 
     def check(self, draft: Draft) -> None:
         """Raise what `send` would raise before it makes a connection. :raises DraftError, SettingsError:"""
+        from airflow_email_conn.wire.compose.message import check  # noqa: PLC0415 - loaded when needed
+
         check(_with_stored_files(draft), sender=self.settings.from_address)
 
     def _warn_of_unchecked(self, server: Server | None) -> None:

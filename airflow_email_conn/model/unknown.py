@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Final
 
 from airflow_email_conn.model.fields import BY_KEY
@@ -44,6 +43,8 @@ def mend(key: str) -> str:
     if place := _place(name):
         standard = place in BY_KEY and not BY_KEY[place].extra
         return f"its place is {place}" + (", a standard field" if standard else "")
+    import difflib  # noqa: PLC0415 - loaded when needed
+
     near = difflib.get_close_matches(name, BY_KEY, n=1, cutoff=_CUTOFF)
     return f"did you mean {near[0]}? If not, remove it" if near else "remove it"
 
