@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 
+from airflow_email_conn import backoff
 from airflow_email_conn.errors import NetworkError
 from airflow_email_conn.sensors.mail import EmailSensor
 from airflow_email_conn.triggers.mail import EmailTrigger
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     from tests.servers.embedded import EmbeddedServers
 
 UNTIL = "2026-01-31T08:00:00+00:00"
+
+
+@pytest.fixture(autouse=True)
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried again at once."""
+    monkeypatch.setattr(backoff, "_FIRST", 0.01)
 
 
 @pytest.fixture(autouse=True)

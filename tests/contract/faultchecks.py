@@ -66,8 +66,10 @@ def expected(cell: Cell) -> tuple[type[EmailError | None], ...]:
     if cell.fault in {"stall", "half-open", "drip"}:
         return (*done, DeadlineError)
     if cell.fault == "BYE":
-        # Within a mail, a word of the server is the mail's. And the second DELE has no answer.
-        return (*done, NetworkError if cell.octets or cell.stage == "dele" else UnavailableError)
+        # Within a mail, a word of the server is the mail's. The second DELE has no answer; nor has the RETR
+        # after a TOP that was refused for now.
+        is_cut = cell.octets or cell.stage in {"dele", "top"}
+        return (*done, NetworkError if is_cut else UnavailableError)
     if cell.fault == "restart":
         return (*done, NetworkError, UnavailableError)  # it says BYE where it can
     return (*done, NetworkError)
