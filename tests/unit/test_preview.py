@@ -54,7 +54,7 @@ def test_the_table_of_the_readme_is_real() -> None:
 
 def test_the_explanation_of_the_readme_is_real() -> None:
     """It prints what the comment says."""
-    code = block("`explain` tells it of one mail")
+    code = block("`MailQuery.explain` says it of one mail")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {})

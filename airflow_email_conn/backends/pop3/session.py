@@ -234,7 +234,7 @@ class Pop3Session:
     def _unasked(self) -> EmailError:
         """Why the server speaks first: Dovecot says -ERR when it is shut down, as IMAP servers say BYE."""
         answer = self._engine.answer()
-        if answer and answer.kind == "ERR":
+        if answer and servers.is_transient(answer):
             return UnavailableError("the POP3 server ended the session", answer.text)
         return ProtocolError(_NOT_ASKED)
 

@@ -15,8 +15,10 @@ LARGE = 2_200_000  # beyond every limit
 @pytest.mark.parametrize("hostile", MAILS.values(), ids=MAILS)
 def test_four_times_the_bytes_take_four_times_as_long(hostile: Hostile) -> None:
     """Quadratic is sixteen times. The hundredth of a second is for what is too fast to be measured."""
-    small, large = cpu(hostile.build(SMALL)), cpu(hostile.build(4 * SMALL), 1)
-    assert (large + 0.01) / (small + 0.01) < 12
+    small, large = hostile.build(SMALL), hostile.build(4 * SMALL)
+    # Another process may have the cache in one of the tries; what is quadratic is so in each.
+    ratios = ((cpu(large, 1) + 0.01) / (cpu(small) + 0.01) for _ in range(4))
+    assert any(ratio < 12 for ratio in ratios)
 
 
 @pytest.mark.parametrize("hostile", MAILS.values(), ids=MAILS)
