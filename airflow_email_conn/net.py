@@ -25,6 +25,8 @@ from airflow_email_conn.lifeline import on_cut
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from airflow_email_conn.model.server import Server
+
 __all__ = ["Deadline", "Stream", "Trust"]
 
 # Below 128 kB, from where on C libraries ask the kernel for each buffer anew: a download over TLS took half
@@ -76,17 +78,8 @@ class Deadline:
             self._moved = 0
             self._end = time.monotonic() + self.seconds
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """The time within does not count: it is the caller's, who writes a file, say, not the server's."""
-        self.pause()
-        try:
-            yield
-        finally:
-            self.resume()
-
     def pause(self) -> None:
-        """Stop counting until `resume`: as `paused`, for what is done so often that a `with` would cost."""
+        """Stop counting until `resume`: the caller writes a file, say. (A `with` would cost more than it.)"""
         self._paused_at = time.monotonic()
 
     def resume(self) -> None:
@@ -110,6 +103,11 @@ class Trust:
     def __init__(self, *, check_identity: bool = True, ca_certificates: str = "") -> None:
         self.check_identity = check_identity
         self._ca_certificates = ca_certificates
+
+    @classmethod
+    def of(cls, server: Server) -> Trust:
+        """What a connection says of a server."""
+        return cls(check_identity=server.check_server_identity, ca_certificates=server.ca_certificates)
 
     def context(self) -> ssl.SSLContext:
         """The SSLContext for it: building one costs 20 ms, so there is one for each trust setting.
@@ -216,6 +214,19 @@ class Stream:
     def deadline(self, step: str, *, renewable: bool = False) -> Deadline:
         """A deadline of the stream's timeout for one step. :param renewable: see `Deadline`."""
         return Deadline(self.timeout, f"{step} at {self.host} port {self.port}", renewable=renewable)
+
+    @contextmanager
+    def greeting(self, tls_port: int) -> Iterator[None]:
+        """Around the wait for a server's first word. :raises DeadlineError: in clear text with the mend."""
+        try:
+            yield
+        except DeadlineError as exc:
+            if self.encrypted:
+                raise
+            raise DeadlineError(
+                f"{exc.message}: the server is silent, as a port is that wants security 'tls' "
+                f"(mostly {tls_port})"
+            ) from exc
 
     def start_tls(self, trust: Trust, *, agreed: bool = False) -> None:
         """Encrypt from here on.

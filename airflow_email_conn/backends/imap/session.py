@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.backends.imap.conversation import Conversation
-from airflow_email_conn.errors import CapabilityError, DeadlineError, ProtocolError, TLSError
+from airflow_email_conn.errors import CapabilityError, ProtocolError, TLSError
 from airflow_email_conn.net import Stream, Trust
 from airflow_email_conn.wire import sasl
 from airflow_email_conn.wire.imap import commands, servers
@@ -55,27 +55,21 @@ class ImapSession(Conversation):
             raise
 
     def _greet(self, server: Server, on_step: OnStep) -> None:
-        trust = Trust(check_identity=server.check_server_identity, ca_certificates=server.ca_certificates)
+        trust = Trust.of(server)
         if server.security == "tls":
             on_step("TLS")
             self._stream.start_tls(trust)
         on_step("greeting")
-        greeting = self._read_greeting(server.security)
+        greeting = self._read_greeting()
         if server.security == "starttls":
             on_step("TLS")
             self._start_tls(greeting, trust)
         if greeting.kind == "PREAUTH" and server.credential.kind != "none":
             raise ProtocolError("the IMAP server signed us in by itself, as nobody knows whom; refused")
 
-    def _read_greeting(self, security: str) -> Status:
-        try:
+    def _read_greeting(self) -> Status:
+        with self._stream.greeting(tls_port=993):
             event = self._next(self._stream.deadline("greeting"))
-        except DeadlineError as exc:
-            if security == "tls":
-                raise
-            raise DeadlineError(
-                f"{exc.message}: the server is silent, as a port is that wants security 'tls' (mostly 993)"
-            ) from exc
         if not isinstance(event, Status) or event.tag != "*" or event.kind not in {"OK", "PREAUTH", "BYE"}:
             raise ProtocolError("what answers there is not an IMAP server")
         if event.kind == "BYE":

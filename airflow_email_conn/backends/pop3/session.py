@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_email_conn.errors import (
     CapabilityError,
-    DeadlineError,
     EmailError,
     NetworkError,
     ProtocolError,
@@ -102,28 +101,22 @@ class Pop3Session:
     # ------------------------------------------------------------ opening
 
     def _greet(self, server: Server, on_step: OnStep) -> None:
-        trust = Trust(check_identity=server.check_server_identity, ca_certificates=server.ca_certificates)
+        trust = Trust.of(server)
         if server.security == "tls":
             on_step("TLS")
             self._stream.start_tls(trust)
         on_step("greeting")
-        self._read_greeting(server.security)
+        self._read_greeting()
         self._learn()
         if server.security == "starttls":
             on_step("TLS")
             self._start_tls(trust)
             self._learn()  # RFC 2595 4: what was said in clear text counts no more
 
-    def _read_greeting(self, security: str) -> None:
+    def _read_greeting(self) -> None:
         # A timestamp in it offers APOP (RFC 1939 7), which is MD5 and never used.
-        try:
+        with self._stream.greeting(tls_port=995):
             greeting = self._answer(self._stream.deadline("greeting"))
-        except DeadlineError as exc:
-            if security == "tls":
-                raise
-            raise DeadlineError(
-                f"{exc.message}: the server is silent, as a port is that wants security 'tls' (mostly 995)"
-            ) from exc
         if greeting.kind == "ERR":
             raise UnavailableError("the POP3 server turned the connection away", greeting.text)
         if not greeting.ok:
@@ -261,8 +254,9 @@ class Pop3Session:
                     f"the POP3 server sent more than {request.limit} octets to {request.command.name}"
                 )
             if piece and request.take:
-                with deadline.paused():  # a slow file is not the server's fault
-                    request.take(piece)
+                deadline.pause()  # a slow file is not the server's fault
+                request.take(piece)
+                deadline.resume()
             if last:
                 return
             if not self._engine.pending:

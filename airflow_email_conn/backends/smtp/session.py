@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from airflow_email_conn.errors import (
     AuthenticationError,
     CapabilityError,
-    DeadlineError,
     EmailError,
     NetworkError,
     ProtocolError,
@@ -145,12 +144,12 @@ class SmtpSession:
         return reply
 
     def _start(self, server: Server, on_step: Callable[[str], None]) -> None:
-        trust = Trust(check_identity=server.check_server_identity, ca_certificates=server.ca_certificates)
+        trust = Trust.of(server)
         if server.security == "tls":
             on_step("TLS")
             self._stream.start_tls(trust)
         on_step("EHLO")
-        self._greeting(server.security)
+        self._greeting()
         self._say_hello()
         if server.security == "starttls":
             on_step("TLS")
@@ -158,15 +157,9 @@ class SmtpSession:
             on_step("EHLO")
             self._say_hello()  # what was offered without encryption counts no more (RFC 3207 4.2)
 
-    def _greeting(self, security: str) -> None:
-        try:
+    def _greeting(self) -> None:
+        with self._stream.greeting(tls_port=465):
             reply = self.reply("greeting")
-        except DeadlineError as exc:
-            if security == "tls":
-                raise
-            raise DeadlineError(
-                f"{exc.message}: the server is silent, as a port is that wants security 'tls' (mostly 465)"
-            ) from exc
         if reply.positive:
             return
         error = UnavailableError if reply.temporary else ServerError
