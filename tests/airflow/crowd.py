@@ -70,8 +70,10 @@ async def main(conn_ids: list[str], count: int) -> dict[str, float]:
 
     peak = Peak()
     looking = asyncio.create_task(peak.watch())
-    async with meanwhile(one(0)):  # what is made once for all of them
-        await until(lambda: waiting() == 1, 100)
+    async with meanwhile(one(0)) as first:  # what is made once for all of them
+        await until(lambda: first[0].done() or waiting() == 1, 100)
+        if first[0].done():
+            raise AssertionError(f"the mailbox is not empty: {first[0].result()}")
         before = kilobytes()
         start = time.monotonic()
         async with meanwhile(*map(one, range(1, count))):
