@@ -72,6 +72,9 @@ class HttpsClient:
         self._timeout = timeout
         self._allows = allows
         self._sockets: list[Any] = []
+        self._is_given_up = False
+        self._users = 1  # this object, and a thread that asks
+        self._lock = threading.Lock()
         self._client = httpx.Client(
             verify=trust.context_for_https(),
             timeout=timeout,
@@ -119,8 +122,7 @@ class HttpsClient:
 
     def close(self) -> None:
         """Close the connections; never raises."""
-        with suppress(httpx.HTTPError, OSError, RuntimeError):
-            self._client.close()
+        self._let_go()
 
     def __enter__(self) -> Self:
         return self
@@ -151,12 +153,15 @@ class HttpsClient:
                 result.put(self._ask(request, where))
             except Exception as exc:  # noqa: BLE001 - the caller raises it
                 result.put(exc)
+            finally:
+                self._let_go()
 
         def end() -> None:
             result.put(NetworkError(f"the request to {where} was broken off"))
             self._interrupt()
 
         on_cut(end)
+        self._users += 1
         threading.Thread(target=ask, name=f"https {where}", daemon=True).start()
         try:
             answer = result.get(timeout=self._timeout)
@@ -182,12 +187,27 @@ class HttpsClient:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, body.decode("utf-8", "replace"))
 
+    def _let_go(self) -> None:
+        """Close, when nobody is left: a thread that was given up may still wait for a connection, and closed
+        under it, its descriptor could be another connection's, whose bytes the thread would take.
+        """
+        with self._lock:
+            self._users -= 1
+            is_last = self._users == 0
+        if is_last:
+            with suppress(httpx.HTTPError, OSError, RuntimeError):
+                self._client.close()
+
     def _remember(self, event: str, info: dict[str, Any]) -> None:
         """Keep the sockets, so that they can be shut down. httpcore tells of each step."""
+        if self._is_given_up and event.endswith("send_request_headers.started"):
+            # The name was resolved late. A refresh token that is sent now may be an old one meanwhile.
+            raise NetworkError("the request was given up")
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._sockets.append(info["return_value"].get_extra_info("socket"))
 
     def _interrupt(self) -> None:
+        self._is_given_up = True
         for sock in self._sockets:
             with suppress(OSError):
                 sock.shutdown(_SHUT_RDWR)

@@ -57,7 +57,9 @@ def _signed_in(keeper: TokenKeeper, sides: list[Direction]) -> dict[str, Any]:
     tell(f"Signed in as {record.account or 'somebody whom the authority does not name'}.")
     if record.account and record.account.lower() != user.lower():
         tell(f"The mailbox is {user}: {record.account} needs access to it.")
-    tell(f"The access token ends at {iso(record.expires_at)}, and is renewed from then on without you.")
+    # When the refresh token ends, authorities do not say (RFC 6749 5.1 has no field for it).
+    tell(f"The access token ends at {iso(record.expires_at)}. It is renewed without you, until the authority")
+    tell("ends the sign-in.")
     return {
         "conn_id": sides[0].conn_id,
         "direction": names,

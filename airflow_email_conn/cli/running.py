@@ -91,10 +91,13 @@ def _show(rows: Rows, output: str) -> None:
     if output == "json":
         print(json.dumps(rows))  # noqa: T201 - a command
         return
+    if not rows and output != "yaml":
+        return  # not "No data found": why there is none was told
     from airflow.cli.simple_table import AirflowConsole  # noqa: PLC0415 - takes 0.1 s to load
     from rich.markup import escape  # noqa: PLC0415 - as above
 
     texts = [{key: "" if value is None else clean(str(value)) for key, value in row.items()} for row in rows]
-    if output == "table":
-        texts = [{key: escape(value) for key, value in row.items()} for row in texts]
+    if output == "table":  # for a person, whose terminal is narrow; scripts get all columns
+        filled = {key for row in texts for key, value in row.items() if value}
+        texts = [{key: escape(value) for key, value in row.items() if key in filled} for row in texts]
     AirflowConsole().print_as(texts, output)

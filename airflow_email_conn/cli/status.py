@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_email_conn.cli.connections import all_ids, directions, iso, keeper_of, settings_by_id
-from airflow_email_conn.cli.running import command
+from airflow_email_conn.cli.running import command, tell
 from airflow_email_conn.errors import EmailError
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _WRONG: Final = frozenset({"not signed in", "dead", "certificate expired", "inva
 def status(args: Namespace) -> tuple[list[dict[str, Any]], bool]:
     """One row for each direction; all is well while none needs a person."""
     ids = [args.conn_id] if args.conn_id else all_ids()
+    if not ids:
+        tell("there is no connection of type email in Airflow's database or the environment")
     rows = [row for conn_id in ids for row in _of_connection(conn_id)]
     return rows, not any(row["state"] in _WRONG for row in rows)
 

@@ -142,6 +142,10 @@ class Authority:
                 ) from None
             except ValueError as exc:
                 raise refusals.misled(exc, self._oauth) from None
+            except (TypeError, AttributeError, IndexError) as exc:  # a number for an address, and the like
+                raise ProtocolError(
+                    f"{self._oauth.authority} answered something that makes no sense ({type(exc).__name__})"
+                ) from None
 
     def _public(self, http: HttpsClient) -> Any:
         from msal import PublicClientApplication  # noqa: PLC0415 - takes 0.2 s to load
@@ -161,12 +165,14 @@ class Authority:
     def _options(self, http: HttpsClient) -> dict[str, Any]:
         """Where it is. Nothing else is asked (`instance_discovery`): the connection names the authority."""
         url = self._oauth.authority
+        answers = _Answers(http, url)
+        options = {"http_client": answers, "instance_discovery": False, "token_cache": _no_cache()}
         if is_microsoft_authority(url):
-            return {"authority": url.removesuffix("/v2.0"), "http_client": http, "instance_discovery": False}
+            return {**options, "authority": url.removesuffix("/v2.0")}
         if urlsplit(url).path:
-            return {"oidc_authority": url, "http_client": http, "instance_discovery": False}
-        rooted = _Rooted(http, url)
-        return {"oidc_authority": rooted.url, "http_client": rooted, "instance_discovery": False}
+            return {**options, "oidc_authority": url}
+        rooted = _Rooted(answers, url)
+        return {**options, "oidc_authority": rooted.url, "http_client": rooted}
 
     def _client_credential(self) -> Any:
         oauth = self._oauth
@@ -182,6 +188,53 @@ class Authority:
         }
 
 
+def _no_cache() -> Any:
+    """In the place of MSAL's cache, which logs what it gets, but for what it knows as secret."""
+    from msal import TokenCache  # noqa: PLC0415 - takes 0.2 s to load
+
+    class NoCache(TokenCache):  # type: ignore[misc]
+        def add(self, event: Any, now: Any = None) -> None:
+            """Forget it."""
+
+    return NoCache()
+
+
+class _Answers:
+    """What MSAL asks with: nothing reaches it but JSON objects, of which it makes sense.
+
+    Others it takes for objects too, and what is no JSON it writes into the log: it may hold a token.
+
+    :param authority: for messages.
+    """
+
+    def __init__(self, http: HttpsClient, authority: str) -> None:
+        self._http = http
+        self._authority = authority
+        self.close = http.close
+
+    def get(self, url: str, **options: Any) -> Answer:
+        """GET; of errors MSAL reads the status alone. :raises ProtocolError: beside those of `request`."""
+        answer = self._http.get(url, **options)
+        return answer if answer.status_code >= 400 else self._sensible(answer)
+
+    def post(self, url: str, data: Mapping[str, Any], **options: Any) -> Answer:
+        """POST of a form. :raises ProtocolError: beside those of `request`."""
+        # Assertions that MSAL signs are bytes, which httpx would send as Python writes them.
+        form = {name: value.decode() if isinstance(value, bytes) else value for name, value in data.items()}
+        return self._sensible(self._http.post(url, data=form, **options))
+
+    def _sensible(self, answer: Answer) -> Answer:
+        if 300 <= answer.status_code < 400:
+            raise ProtocolError(
+                f"{self._authority} leads elsewhere, which is not followed: correct authority"
+            )
+        if not refusals.json_object(answer.text):
+            raise ProtocolError(
+                f"{self._authority} answered something that is no JSON object (status {answer.status_code})"
+            )
+        return answer
+
+
 class _Rooted:
     """Lets MSAL ask an issuer whose address has no path, such as Auth0's: MSAL insists on one.
 
@@ -189,7 +242,7 @@ class _Rooted:
     :ivar url: to be given to MSAL.
     """
 
-    def __init__(self, http: HttpsClient, issuer: str) -> None:
+    def __init__(self, http: _Answers, issuer: str) -> None:
         self._http = http
         self._issuer = issuer
         self.url = f"{issuer}/issuer"

@@ -33,6 +33,8 @@ __all__ = ["TokenKeeper", "Tokens"]
 _log = logging.getLogger(__name__)
 
 _PREFIX: Final = "email_conn__token_"  # Airflow masks Variables by such a name
+# Not by such a one: nothing in it is secret, and Airflow's masker forgets no text that it was ever given.
+_LEASE: Final = "email_conn__lease__"
 _POLL: Final = 0.5  # seconds between two looks whether another process has renewed
 # A renewal makes two requests at most, each within the timeout; then it writes.
 _LEASE_ROOM: Final = 30.0
@@ -257,7 +259,7 @@ class TokenKeeper:
 
     def _lease(self) -> Lease:
         seconds = 2 * self._timeout + _LEASE_ROOM
-        return Lease(self._store, f"{_PREFIX}lease__{self._digest}", seconds)
+        return Lease(self._store, f"{_LEASE}{self._digest}", seconds)
 
     def _taken(self, lease: Lease) -> bool:
         with self._stored():

@@ -150,8 +150,6 @@ def refusal(result: Mapping[str, Any], oauth: OAuth) -> EmailError:
 def misled(failure: ValueError, oauth: OAuth) -> EmailError:
     """The error for a ValueError of MSAL's: discovery failed, no JSON, or a key that cannot be read."""
     text = str(failure)
-    if isinstance(failure, json.JSONDecodeError):
-        return ProtocolError(f"{oauth.authority} answered something that is no JSON")
     if "device_authorization_endpoint" in text or "DEVICE" in text.upper():
         return AuthenticationError(
             f"{oauth.authority} does not offer the device flow; choose another credential"

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
+import threading
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from airflow.cli.cli_parser import get_parser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -18,10 +23,15 @@ class Done:
     err: str
 
 
-def run(*arguments: str) -> Done:
-    """Call `airflow email-conn` with arguments."""
+def run(*arguments: str, meanwhile: Callable[[Callable[[], str]], None] | None = None) -> Done:
+    """Call `airflow email-conn` with arguments.
+
+    :param meanwhile: runs beside it; is given what tells what stands on stderr so far.
+    """
     code = 0
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        if meanwhile:
+            threading.Thread(target=meanwhile, args=(err.getvalue,), daemon=True).start()
         try:
             args = get_parser().parse_args(["email-conn", *arguments])
             args.func(args)

@@ -114,7 +114,7 @@ def test_sign_in(airflow: Stage, authority: Authority, kept: set[str]) -> None:
     assert airflow.airflow.wait_for_run("sign_in", first.run_id) == "success", first.log()
     assert f"Signed in to {ALICE}: {ALICE}" in first.log()
     value = airflow.airflow.api("GET", f"{first.path}/sign_in/xcomEntries/return_value")["value"]
-    assert json.loads(value.replace("'", '"')) == {ALICE: ALICE}
+    assert value == {ALICE: ALICE}
     again = started(airflow)
     assert airflow.airflow.wait_for_run("sign_in", again.run_id) == "success", again.log()
     assert "nothing to do" in again.log()
@@ -151,7 +151,7 @@ def test_signed_in_without_a_word(airflow: Stage, authority: Authority) -> None:
 def test_no_device_code_or_token_shows(airflow: Stage, kept: set[str]) -> None:
     """Neither in what Airflow printed and logged, nor in its database, where Variables are encrypted."""
     kept |= secrets_in(airflow)
-    assert len(kept) >= 3  # a device code, an access token and a refresh token
+    assert len(kept) >= 2  # an access token and a refresh token; a device code, where one was seen
     texts = written(airflow.airflow.home)
     assert b"Signed in to" in b"".join(texts.values())
     named = {f"secret {number}": secret for number, secret in enumerate(sorted(kept))}

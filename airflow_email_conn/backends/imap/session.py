@@ -55,7 +55,9 @@ class ImapSession(Conversation):
         self._stream.close()
         end = self._server.credential.expires_at
         if end is not None and time.time() >= end:
-            raise NetworkError("the connection is lost, and its access token has ended; open the mailbox anew")
+            raise NetworkError(
+                "the connection is lost, and its access token has ended; open the mailbox anew"
+            )
         self._open(lambda _step: None)
 
     def _open(self, on_step: OnStep) -> None:

@@ -31,6 +31,5 @@ with DAG("sign_in", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezo
         subject="{{ run_id }}",
         deferrable=True,
         timeout=60,
-        poll_interval=1,
     )
     sign_in >> send >> wait
