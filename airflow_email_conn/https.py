@@ -66,6 +66,7 @@ class HttpsClient:
 
     :param timeout: seconds for each request, from the name's resolution to the last byte.
     :param allows: whether a host may be asked.
+    :raises SettingsError: the CA certificates cannot be read, or the environment's proxies not be used.
     """
 
     def __init__(self, trust: Trust, timeout: float, allows: Callable[[str], bool]) -> None:
@@ -75,12 +76,19 @@ class HttpsClient:
         self._is_given_up = False
         self._users = 1  # this object, and a thread that asks
         self._lock = threading.Lock()
-        self._client = httpx.Client(
-            verify=trust.context_for_https(),
-            timeout=timeout,
-            follow_redirects=False,
-            headers={"User-Agent": "airflow-email-conn", "Accept-Encoding": "identity"},
-        )
+        context = trust.context_for_https()
+        try:
+            self._client = httpx.Client(
+                verify=context,
+                timeout=timeout,
+                follow_redirects=False,
+                headers={"User-Agent": "airflow-email-conn", "Accept-Encoding": "identity"},
+            )
+        except (ValueError, ImportError, httpx.InvalidURL):  # what it says may hold the proxy's password
+            raise SettingsError(
+                "HTTPS_PROXY, ALL_PROXY or NO_PROXY in this process's environment cannot be used: proxies have"
+                " addresses such as http://host:port"
+            ) from None
 
     def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> Answer:
         """GET, as MSAL calls it. Raises as `request`."""
@@ -136,13 +144,14 @@ class HttpsClient:
             parts = httpx.URL(url if _SAFE_URL.fullmatch(url) else "")
         except httpx.InvalidURL:
             raise ProtocolError("the server named an address that is none") from None
-        if parts.scheme != "https" or not parts.host:
+        host = parts.raw_host.decode("ascii")  # as it is asked for; `parts.host` is decoded from IDNA
+        if parts.scheme != "https" or not host:
             raise ProtocolError("the server named an address that is not https")
-        if not self._allows(parts.host):
+        if not self._allows(host):
             raise SettingsError(
-                f"{parts.host}: [email_conn] allowed_hosts does not allow this host; ask the administrator"
+                f"{host}: [email_conn] allowed_hosts does not allow this host; ask the administrator"
             )
-        return f"{parts.host} port {parts.port or 443}"
+        return f"{host} port {parts.port or 443}"
 
     def _in_time(self, request: httpx.Request, where: str) -> Answer:
         """In a thread of its own: resolving knows no time-out, and headers may come byte by byte."""
@@ -161,7 +170,8 @@ class HttpsClient:
             self._interrupt()
 
         on_cut(end)
-        self._users += 1
+        with self._lock:
+            self._users += 1
         threading.Thread(target=ask, name=f"https {where}", daemon=True).start()
         try:
             answer = result.get(timeout=self._timeout)

@@ -43,7 +43,10 @@ class Trust:
         return _context(self.check_identity, self._ca_certificates, _written(self._ca_certificates))
 
     def context_for_https(self) -> ssl.SSLContext:
-        """Another SSLContext for the same: an HTTP client says in it which protocol it wants (ALPN).
+        """Another SSLContext, for an HTTP client, which says in it which protocol it wants (ALPN).
+
+        It trusts the system's store beside `ca_certificates`: those may be only for a mail server, while its
+        authority is public.
 
         :raises SettingsError: as `context`.
         """
@@ -77,11 +80,11 @@ def _context(
     # Whoever stands in ca_certificates is trusted, an authority between server and root as well.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
-        if not ca_certificates:
+        if https or not ca_certificates:
             context.load_default_certs()
-        elif "-----BEGIN" in ca_certificates:
+        if "-----BEGIN" in ca_certificates:
             context.load_verify_locations(cadata=ca_certificates)
-        else:
+        elif ca_certificates:
             context.load_verify_locations(cafile=ca_certificates)
     except (OSError, ValueError) as exc:
         raise SettingsError(

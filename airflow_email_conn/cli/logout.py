@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_email_conn.cli.connections import directions, keeper_of, settings_by_id
 from airflow_email_conn.cli.running import command, tell
 from airflow_email_conn.errors import EmailError
+from airflow_email_conn.oauth.record import TokenRecord
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -31,18 +32,26 @@ def logout(args: Namespace) -> tuple[list[dict[str, Any]], bool]:
 
 
 def _forgotten(conn_id: str, keeper: TokenKeeper, names: list[str]) -> dict[str, Any]:
-    had = keeper.state()
-    error = None
+    had, revoked, error = TokenRecord(), False, None
     try:
+        had = keeper.state()
         revoked = keeper.forget()
     except EmailError as exc:
         # Of the authority, or of the store: only if that took the deletion are the tokens gone.
-        revoked, error = False, exc.message
+        error = exc.message
     return {
         "conn_id": conn_id,
         "direction": ", ".join(names),
         "account": had.account or None,
-        "forgotten": bool(had.access_token or had.refresh_token) and not keeper.state().access_token,
+        "forgotten": bool(had.access_token or had.refresh_token) and _is_empty(keeper),
         "revoked": revoked,
         "error": error,
     }
+
+
+def _is_empty(keeper: TokenKeeper) -> bool:
+    try:
+        left = keeper.state()
+    except EmailError:  # nobody knows
+        return False
+    return not (left.access_token or left.refresh_token)

@@ -6,9 +6,11 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow.sdk.exceptions import AirflowNotFoundException
+
 from airflow_email_conn.cli.connections import all_ids, directions, iso, keeper_of, settings_by_id
-from airflow_email_conn.cli.running import command, tell
-from airflow_email_conn.errors import EmailError
+from airflow_email_conn.cli.running import UsageError, command, tell
+from airflow_email_conn.errors import EmailError, clean
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -22,24 +24,43 @@ __all__ = ["status"]
 _CERTIFICATE: Final = re.compile(
     r"-----BEGIN CERTIFICATE-----.{0,20000}?-----END CERTIFICATE-----", re.DOTALL
 )
-_WRONG: Final = frozenset({"not signed in", "dead", "certificate expired", "invalid", "unknown"})
+_WRONG: Final = frozenset(
+    {"not signed in", "dead", "certificate expired", "expired", "failed", "invalid", "unknown"}
+)
 
 
 @command()
 def status(args: Namespace) -> tuple[list[dict[str, Any]], bool]:
     """One row for each direction; all is well while none needs a person."""
-    ids = [args.conn_id] if args.conn_id else all_ids()
-    if not ids:
-        tell("there is no connection of type email in Airflow's database or the environment")
-    rows = [row for conn_id in ids for row in _of_connection(conn_id)]
+    if args.conn_id:
+        rows = _of_connection(args.conn_id)
+    else:
+        ids = all_ids()
+        if not ids:
+            tell("there is no connection of type email in Airflow's database or the environment")
+        rows = [row for conn_id in ids for row in _of_any(conn_id)]
     return rows, not any(row["state"] in _WRONG for row in rows)
 
 
+def _of_any(conn_id: str) -> list[dict[str, Any]]:
+    """Of one of all: it may be gone meanwhile, or be another in the environment than in the database."""
+    try:
+        return _of_connection(conn_id)
+    except (UsageError, AirflowNotFoundException) as exc:
+        return [_row(conn_id, state="invalid", error=clean(str(exc)))]
+
+
 def _of_connection(conn_id: str) -> list[dict[str, Any]]:
+    """:raises UsageError, AirflowNotFoundException: as `settings_by_id`."""
     try:
         return [_of_direction(side) for side in directions(conn_id, settings_by_id(conn_id))]
+    except (UsageError, AirflowNotFoundException):
+        raise
     except EmailError as exc:
-        return [_row(conn_id, state="invalid", error=exc.message)]
+        error = exc.message
+    except Exception as exc:  # noqa: BLE001 - another Fernet key, a secrets backend
+        error = f"cannot be read ({type(exc).__name__})"  # its text may hold a secret
+    return [_row(conn_id, state="invalid", error=error)]
 
 
 def _of_direction(side: Direction) -> dict[str, Any]:
@@ -95,6 +116,9 @@ def _state(record: TokenRecord, certificate_end: float, now: float, *, is_person
         return "dead"
     if certificate_end and certificate_end < now:
         return "certificate expired"
+    if record.error and not record.is_usable(now):
+        return "expired" if record.access_token else "failed"
+    # One that has ended is renewed at the next use.
     return "alive" if record.access_token else "no token yet"
 
 

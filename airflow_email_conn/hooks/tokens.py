@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk.configuration import conf
+from cryptography.fernet import Fernet, InvalidToken
 
 from airflow_email_conn.errors import SettingsError, clean
 from airflow_email_conn.hooks.masking import mask_token
@@ -23,8 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["VariableTokenStore", "tokens_for", "tokens_of"]
 
+log = logging.getLogger(__name__)
+
 _DEFAULT: Final = "airflow_email_conn.hooks.tokens.VariableTokenStore"
+_KEY: Final = "email_conn__token_key"
+_KEY_DESCRIPTION: Final = "Encrypts the OAuth sign-ins of email connections (email_conn__sign_in__...)"
 _DESCRIPTION: Final = "OAuth sign-in of an email connection; `airflow email-conn logout` removes it"
+_SETTLE: Final = 1.5  # seconds that writing a Variable takes at most
 _SECRET: Final = frozenset({"access_token", "refresh_token", "device_code"})
 # Of a process: Airflow's masker compiles all of its texts again for each new one, 3 ms for a token, and never
 # forgets one. A task sees one or two, a triggerer a new one every hour.
@@ -50,21 +59,37 @@ def tokens_of(conn_id: str) -> Tokens:
 
 
 class VariableTokenStore:
-    """Airflow's Variables: encrypted, and the same for tasks, triggers, the API server and the CLI.
+    """Airflow's Variables: the same for tasks, triggers, the API server and the CLI.
 
-    Airflow cannot compare and set them.
+    Encrypted once more than by Airflow, whose supervisor writes into its log at DEBUG what a task writes into
+    a Variable, and whose UI shows it. The key is a Variable too, `email_conn__token_key`, masked by its name,
+    and made by whoever writes first: `airflow email-conn login` does so past the supervisor.
+
+    Airflow cannot compare and set Variables.
     """
 
+    def __init__(self) -> None:
+        self._cipher: Fernet | None = None  # of the key as it was last read
+
     def get(self, key: str) -> str | None:
-        """See `TokenStore.get`."""
-        return get_variable(key)
+        """See `TokenStore.get`; None also for what was written with a key that is gone."""
+        sealed = get_variable(key)
+        if sealed is None:
+            return None
+        for known in (self._cipher, self._read_key()):
+            if known is not None:
+                with suppress(InvalidToken):
+                    return known.decrypt(sealed.encode()).decode()
+        log.warning("The Variable %r was written with another key, and is taken for none", key)
+        return None
 
     def set(self, key: str, value: str) -> None:
         """See `TokenStore.set`. :raises SettingsError: what is written cannot be read."""
+        sealed = self._cipher_to_write().encrypt(value.encode()).decode()
         before = get_variable(key)
-        set_variable(key, value, _DESCRIPTION)
+        set_variable(key, sealed, _DESCRIPTION)
         # Unless it is as before, another process has written meanwhile, which is as it should be.
-        if before not in {None, value} and get_variable(key) == before:
+        if before is not None and get_variable(key) == before:
             raise SettingsError(
                 f"the Variable {key!r} comes from a secrets backend or the environment, which hides what is"
                 " written into Airflow's: remove it there"
@@ -73,6 +98,28 @@ class VariableTokenStore:
     def delete(self, key: str) -> None:
         """See `TokenStore.delete`."""
         delete_variable(key)
+
+    def _cipher_to_write(self) -> Fernet:
+        """The key's, which is made where there is none."""
+        cipher = self._read_key()
+        if cipher is None:
+            set_variable(_KEY, Fernet.generate_key().decode(), _KEY_DESCRIPTION)
+            time.sleep(_SETTLE)  # of several that made one at once, all take the last
+            cipher = self._read_key()
+        if cipher is None:
+            raise SettingsError(f"the Variable {_KEY!r}: what was just written is not there")
+        return cipher
+
+    def _read_key(self) -> Fernet | None:
+        """:raises SettingsError: it is no key."""
+        text = get_variable(_KEY)
+        try:
+            self._cipher = Fernet(text.encode()) if text else None
+        except ValueError:
+            raise SettingsError(
+                f"the Variable {_KEY!r}: is not a key of Fernet; delete it, and sign in again"
+            ) from None
+        return self._cipher
 
 
 # ------------------------------------------------------------ the store of airflow.cfg

@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+import time
+from typing import Any, Final
 
 __all__ = ["delete_variable", "get_variable", "set_variable"]
 
 
+_TRIES: Final = 3
+_PAUSE: Final = 0.2  # seconds between them
+
+
 def get_variable(name: str) -> str | None:
-    """The value; None if there is none."""
-    kind = _accessor()
-    found = kind.get(name, **{"default" if _is_supervised() else "default_var": None})
-    return None if found is None else str(found)
+    """The value; None if there is none.
+
+    Airflow says "not found" of any failure, too; "none" is believed only when nothing else is possible.
+
+    :raises RuntimeError: it is there, and cannot be read now.
+    """
+    for _ in range(_TRIES):
+        kind = _accessor()
+        found = kind.get(name, **{"default" if _is_supervised() else "default_var": None})
+        if found is not None or not _is_stored(name):
+            return None if found is None else str(found)
+        time.sleep(_PAUSE)  # or it was written just now
+    raise RuntimeError(f"the Variable {name!r} is there, but cannot be read now")
+
+
+def _is_stored(name: str) -> bool:
+    """Whether Airflow's database has it. Raises what asking raises."""
+    if _is_supervised():
+        return name in _accessor().keys(prefix=name)
+    from airflow.models.variable import Variable  # noqa: PLC0415
+    from airflow.utils.session import create_session  # noqa: PLC0415
+    from sqlalchemy import select  # noqa: PLC0415
+
+    with create_session() as session:
+        return session.scalar(select(Variable.id).where(Variable.key == name)) is not None
 
 
 def set_variable(name: str, value: str, description: str) -> None:

@@ -17,6 +17,7 @@ class OAuth:
     :param certificate_password: of that private key; or empty.
     :param assertion_file: path of a file with a signed assertion (RFC 7523), instead of both; or empty.
     :param allowed_hosts: globs of the hosts that the authority may lead to.
+    :param hosts: the servers that the token is shown to, in order.
     """
 
     authority: str
@@ -26,6 +27,7 @@ class OAuth:
     certificate_password: str = field(default="", repr=False)
     assertion_file: str = ""
     allowed_hosts: tuple[str, ...] = ("*",)
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

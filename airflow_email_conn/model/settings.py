@@ -208,19 +208,20 @@ def _graph(read: HostReader, credential: Credential) -> Server:
 
 
 def _with_scopes(*servers: Server | None) -> list[Server | None]:
-    """The servers, with the scopes to ask for: those that share a sign-in share a token for all of them."""
-    filled = []
-    for server in servers:
-        oauth = server.credential.oauth if server else None
-        if server and oauth and not oauth.scopes:
-            alike = [each for each in servers if each and _sign_in(each) == _sign_in(server)]
-            places = [(each.protocol, each.host) for each in alike]
-            scopes = default_scopes(oauth.authority, server.credential.kind, places)
-            server = replace(  # noqa: PLW2901 - the same server
-                server, credential=replace(server.credential, oauth=replace(oauth, scopes=scopes))
-            )
-        filled.append(server)
-    return filled
+    """The servers, each with what to ask for, and for whom: those that share a sign-in share its token."""
+    return [_scoped(server, servers) if server else None for server in servers]
+
+
+def _scoped(server: Server, servers: Sequence[Server | None]) -> Server:
+    """One of the servers; without OAuth as it is."""
+    credential = server.credential
+    oauth = credential.oauth
+    if oauth is None:
+        return server
+    places = [(each.protocol, each.host) for each in servers if each and _sign_in(each) == _sign_in(server)]
+    scopes = oauth.scopes or default_scopes(oauth.authority, credential.kind, places)
+    hosts = tuple(sorted({host for _, host in places}))
+    return replace(server, credential=replace(credential, oauth=replace(oauth, scopes=scopes, hosts=hosts)))
 
 
 def _sign_in(server: Server) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ account, is not used.
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,12 @@ from airflow_email_conn.https import HttpsClient
 from airflow_email_conn.model.hosts import is_allowed
 from airflow_email_conn.model.partners import is_microsoft_authority
 from airflow_email_conn.oauth import refusals
+from airflow_email_conn.oauth.certificate import checked_parts
+from airflow_email_conn.oauth.refusals import Asked
 from airflow_email_conn.trust import Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow_email_conn.https import Answer
     from airflow_email_conn.model.server import Credential, OAuth, Server
@@ -74,7 +77,8 @@ class Authority:
         """A token for the application itself (RFC 6749 4.4)."""
         with self._client() as http:
             app = self._confidential(http)
-            return _grant(app.acquire_token_for_client(self._scopes), self._oauth)
+            result = app.acquire_token_for_client(self._scopes)
+            return self._grant(result, Asked.APPLICATION, self._credential.secret)
 
     # ------------------------------------------------------------ a person
 
@@ -82,14 +86,15 @@ class Authority:
         """A new token for a refresh token (RFC 6749 6), which may be used up by that."""
         with self._client() as http:
             app = self._public(http)
-            return _grant(app.acquire_token_by_refresh_token(refresh_token, self._scopes), self._oauth)
+            result = app.acquire_token_by_refresh_token(refresh_token, self._scopes)
+            return self._grant(result, Asked.REFRESH, refresh_token)
 
     def begin_device_flow(self) -> dict[str, Any]:
         """Ask for a code that a person enters elsewhere (RFC 8628 3.1). :returns: MSAL's flow, JSON."""
         with self._client() as http:
             flow: dict[str, Any] = self._public(http).initiate_device_flow(self._scopes)
         if "user_code" not in flow:
-            raise refusals.refusal(flow, self._oauth)
+            raise refusals.refusal(flow, self._oauth, Asked.CODE)
         return flow
 
     def poll_device_flow(self, flow: dict[str, Any]) -> Grant | None:
@@ -99,7 +104,7 @@ class Authority:
             result = self._public(http).acquire_token_by_device_flow(flow, exit_condition=lambda _: True)
         if result.get("error") in {"authorization_pending", "slow_down"}:
             return None
-        return _grant(result, self._oauth)
+        return self._grant(result, Asked.SIGN_IN, str(flow.get("device_code", "")))
 
     def revoke(self, refresh_token: str) -> bool:
         """End a sign-in (RFC 7009). :returns: whether the authority offers that, and took it."""
@@ -114,6 +119,19 @@ class Authority:
                 "client_id": self._oauth.client_id,
             }
             return http.post(endpoint, data=form).status_code == 200
+
+    def _grant(self, result: Mapping[str, Any], asked: Asked, sent: str) -> Grant:
+        """What MSAL returned, if it is a token. :param sent: the secret that it was asked with."""
+        token = result.get("access_token")
+        if "error" in result or not isinstance(token, str) or not token:
+            raise refusals.refusal(result, self._oauth, asked, [sent])
+        refresh_token = result.get("refresh_token")
+        return Grant(
+            token,
+            _seconds(result.get("expires_in")),
+            refresh_token if isinstance(refresh_token, str) else "",
+            _account(result.get("id_token_claims")),
+        )
 
     # ------------------------------------------------------------ MSAL
 
@@ -142,7 +160,8 @@ class Authority:
                 ) from None
             except ValueError as exc:
                 raise refusals.misled(exc, self._oauth) from None
-            except (TypeError, AttributeError, IndexError) as exc:  # a number for an address, and the like
+            except (TypeError, AttributeError, IndexError, OverflowError) as exc:
+                # A number for an address, and the like: what is of the connection was looked at before.
                 raise ProtocolError(
                     f"{self._oauth.authority} answered something that makes no sense ({type(exc).__name__})"
                 ) from None
@@ -180,7 +199,7 @@ class Authority:
             return {"client_assertion": _assertion(oauth.assertion_file)}
         if not oauth.certificate:
             return self._credential.secret
-        private_key, certificate = _parts(oauth.certificate)
+        private_key, certificate = checked_parts(oauth.certificate, oauth.certificate_password)
         return {
             "private_key": private_key,
             "public_certificate": certificate,
@@ -254,25 +273,12 @@ class _Rooted:
         return self._http.get(self._issuer + url.removeprefix(self.url).removeprefix(self._issuer), **options)
 
 
-def _grant(result: Mapping[str, Any], oauth: OAuth) -> Grant:
-    """What MSAL returned, if it is a token."""
-    token = result.get("access_token")
-    if "error" in result or not isinstance(token, str) or not token:
-        raise refusals.refusal(result, oauth)
-    refresh_token = result.get("refresh_token")
-    return Grant(
-        token,
-        _seconds(result.get("expires_in")),
-        refresh_token if isinstance(refresh_token, str) else "",
-        _account(result.get("id_token_claims")),
-    )
-
-
 def _seconds(value: Any) -> float:
     try:
-        return min(max(float(value), 0.0), _LONGEST_LIFE)
-    except (TypeError, ValueError):
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
         return _DEFAULT_LIFE
+    return min(max(seconds, 0.0), _LONGEST_LIFE) if math.isfinite(seconds) else _DEFAULT_LIFE
 
 
 def _account(claims: Any) -> str:
@@ -301,13 +307,3 @@ def _assertion(path: str) -> Callable[[], str]:
         return text
 
     return read
-
-
-def _parts(pem: str) -> tuple[str, str]:
-    """The private key and the certificates of a PEM text that holds both."""
-    blocks: Sequence[str] = [
-        f"-----BEGIN {block}" for block in pem.replace("\r\n", "\n").split("-----BEGIN ")[1:]
-    ]
-    keys = [block for block in blocks if "PRIVATE KEY-----" in block.partition("\n")[0]]
-    certificates = [block for block in blocks if block.startswith("-----BEGIN CERTIFICATE-----")]
-    return "".join(keys[:1]), "".join(certificates)

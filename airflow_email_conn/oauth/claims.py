@@ -10,7 +10,22 @@ from typing import Any, Final
 __all__ = ["mismatch"]
 
 _MAX_TOKEN: Final = 64 * 1024
-_EXCHANGE: Final = ("https://outlook.office365.com", "https://outlook.office.com", "https://ps.outlook.com")
+# Of Microsoft's clouds, in tokens of version 1 and 2.
+_ISSUERS: Final = (
+    "https://sts.windows.net/",
+    "https://sts.chinacloudapi.cn/",
+    "https://login.microsoftonline.com/",
+    "https://login.microsoftonline.us/",
+    "https://login.partner.microsoftonline.cn/",
+)
+# By address, or by the id that the application has in all tenants.
+_GRAPH: Final = ("https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000")
+_EXCHANGE: Final = (
+    "https://outlook.office365.com",
+    "https://outlook.office.com",
+    "https://ps.outlook.com",
+    "00000002-0000-0ff1-ce00-000000000000",
+)
 _ROLES: Final = {"imap": "IMAP.AccessAsApp", "pop3": "POP.AccessAsApp", "smtp": "SMTP.SendAsApp"}
 _SCOPES: Final = {"imap": "IMAP.AccessAsUser.All", "pop3": "POP.AccessAsUser.All", "smtp": "SMTP.Send"}
 
@@ -24,10 +39,10 @@ def mismatch(token: str, protocol: str, user: str) -> str:
     :param user: the mailbox.
     """
     claims = _claims(token)
-    if not str(claims.get("iss", "")).startswith(("https://sts.windows.net/", "https://login.")):
+    if not str(claims.get("iss", "")).startswith(_ISSUERS):
         return ""  # only Microsoft's tokens are known by heart
     audience = str(claims.get("aud", "")).rstrip("/")
-    if audience == "https://graph.microsoft.com" or audience.startswith("00000003-"):
+    if audience in _GRAPH:
         return "the token is for Microsoft Graph: scopes must begin with https://outlook.office365.com/"
     if audience not in _EXCHANGE and ".office365." not in audience and ".outlook." not in audience:
         return "the token is not for Exchange Online: correct scopes"

@@ -11,8 +11,8 @@ from airflow_email_conn.errors import ProtocolError
 
 __all__ = ["DeviceCode"]
 
-_INTERVAL: Final = 5.0  # seconds, where the authority does not say (RFC 8628 3.2)
-_MAX_INTERVAL: Final = 60.0
+_INTERVAL: Final = 5  # seconds, where the authority does not say (RFC 8628 3.2)
+_MAX_INTERVAL: Final = 60
 _LONGEST: Final = 3600.0  # seconds that a code may live; 900 is usual
 
 
@@ -45,16 +45,19 @@ class DeviceCode:
             if not str(uri).startswith("https://"):
                 raise ProtocolError("the authority wants the code entered at an address that is not https")
         life = flow.get("expires_in")
-        seconds = min(float(life), _LONGEST) if isinstance(life, (int, float)) else _LONGEST / 4
+        seconds = float(min(life, _LONGEST)) if isinstance(life, (int, float)) else _LONGEST / 4
         return cls(
-            str(texts["user_code"]), str(texts["verification_uri"]), complete, time.time() + seconds, flow
+            str(texts["user_code"]),
+            str(texts["verification_uri"]),
+            complete,
+            time.time() + seconds,
+            _in_bounds(flow),
         )
 
     @property
     def interval(self) -> float:
         """Seconds to wait before each time the result is asked for; grows when the authority says so."""
-        asked = self.flow.get("interval")
-        return min(max(float(asked), 1.0), _MAX_INTERVAL) if isinstance(asked, (int, float)) else _INTERVAL
+        return float(_interval(self.flow))
 
     def as_text(self) -> str:
         """For a token store: it is a secret."""
@@ -63,7 +66,26 @@ class DeviceCode:
     @classmethod
     def from_text(cls, text: str) -> DeviceCode:
         """From `as_text`. :raises ValueError, KeyError, TypeError: it is none."""
-        kept: dict[str, Any] = json.loads(text)
+        try:
+            kept: Any = json.loads(text)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
         flow = kept["flow"]
+        if not isinstance(flow, dict):
+            raise TypeError("the flow is no object")
         complete = flow.get("verification_uri_complete") or ""
-        return cls(flow["user_code"], flow["verification_uri"], complete, float(kept["expires_at"]), flow)
+        end = float(kept["expires_at"])
+        return cls(flow["user_code"], flow["verification_uri"], complete, end, _in_bounds(flow))
+
+
+def _in_bounds(flow: dict[str, Any]) -> dict[str, Any]:
+    """With a number to wait for: MSAL counts up to it, and without a single count asks for ever."""
+    return {**flow, "interval": _interval(flow)}
+
+
+def _interval(flow: dict[str, Any]) -> int:
+    asked = flow.get("interval")
+    try:
+        return int(min(max(1, float(asked)), _MAX_INTERVAL)) if asked is not None else _INTERVAL
+    except (TypeError, ValueError, OverflowError):
+        return _INTERVAL

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from airflow_email_conn.errors import (
     AuthenticationError,
     EmailError,
+    NetworkError,
     SignInRequiredError,
     UnavailableError,
     clean,
 )
+from airflow_email_conn.lifeline import on_cut, uncut
 from airflow_email_conn.oauth.authority import Authority
 from airflow_email_conn.oauth.device import DeviceCode
 from airflow_email_conn.oauth.lease import Lease
@@ -32,12 +37,15 @@ __all__ = ["TokenKeeper", "Tokens"]
 
 _log = logging.getLogger(__name__)
 
-_PREFIX: Final = "email_conn__token_"  # Airflow masks Variables by such a name
-# Not by such a one: nothing in it is secret, and Airflow's masker forgets no text that it was ever given.
-_LEASE: Final = "email_conn__lease__"
+# Without `token` or `secret`: by such a name Airflow's masker takes in each text that it reads, forgets none,
+# and compiles all of them again for every new one (3 ms each).
+_PREFIX: Final = "email_conn__sign_in__"
 _POLL: Final = 0.5  # seconds between two looks whether another process has renewed
 # A renewal makes two requests at most, each within the timeout; then it writes.
 _LEASE_ROOM: Final = 30.0
+_PATIENCE: Final = 20.0  # seconds beyond a lease, in which it is our turn even if its holder was killed
+_TRIES: Final = 5  # to keep a refresh token, within 8 seconds
+_REST: Final = 30.0  # seconds after a failure in which a token that can be used is used
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +64,16 @@ class Tokens:
 
 
 class TokenKeeper:
-    """The tokens of one credential in one store. Blocking; every call ends within five times the timeout.
+    """The tokens of one credential in one store. Blocking; every call ends within some times the timeout.
 
     All processes share one record. An application's token is fetched by whoever finds it old. A person's
     refresh token may be used up by each renewal, and an authority that sees an old one again ends the
     sign-in; so one process renews at a time, under a lease, and well before the token ends: the others go on
     with it.
 
-    The record is found by what the credential is (kind, authority, client, scopes, and the mailbox of a
-    person), not by the connection's name, which the connection test does not know.
+    The record is found by what the credential is (kind, authority, client, scopes; of a person also the
+    mailbox and the servers), not by the connection's name, which the connection test does not know. So nobody
+    gets a person's token shown to another server by a connection that leads there.
 
     :raises UnavailableError: of every method: the store, or the authority, cannot be used now.
     """
@@ -83,18 +92,18 @@ class TokenKeeper:
             self._oauth.authority,
             self._oauth.client_id,
             *sorted(self._oauth.scopes),
-            *([self._credential.user.lower()] if self._is_person else []),
+            *([self._credential.user.lower(), *self._oauth.hosts] if self._is_person else []),
         )
 
     @property
     def key(self) -> str:
         """Under which the record rests in the store."""
-        return f"{_PREFIX}cache__{self._digest}"
+        return f"{_PREFIX}{self._digest}"
 
     @property
     def code_key(self) -> str:
         """Under which a sign-in that is under way may rest in the store."""
-        return f"{_PREFIX}flow__{self._digest}"
+        return f"{_PREFIX}{self._digest}__code"
 
     # ------------------------------------------------------------ tokens
 
@@ -104,10 +113,11 @@ class TokenKeeper:
         :raises SignInRequiredError, AuthenticationError, SettingsError, NetworkError, ProtocolError:
         """
         record = self._read()
-        if record and record.is_fresh(time.time()):
+        now = time.time()
+        if record and (record.is_fresh(now) or (record.is_usable(now) and record.is_resting(now))):
             return record
         try:
-            return self._renewed_by_anybody(record) if self._is_person else self._fetched()
+            return self._renewed_by_anybody(record) if self._is_person else self._fetched(record)
         except EmailError as exc:
             if record is None or not record.is_usable(time.time()):
                 raise
@@ -119,7 +129,7 @@ class TokenKeeper:
         record = self._read()
         if record and record.access_token != rejected.access_token and record.is_usable(time.time()):
             return record
-        return self._renewed_in_turn(rejected.access_token) if self._is_person else self._fetched()
+        return self._renewed_in_turn(rejected.access_token) if self._is_person else self._fetched(record)
 
     def state(self) -> TokenRecord:
         """What is known of the credential; nothing is asked of the authority. Empty when nothing is."""
@@ -186,11 +196,17 @@ class TokenKeeper:
 
     # ------------------------------------------------------------ an application
 
-    def _fetched(self) -> TokenRecord:
-        record = self._record(self._authority.client_token(), None)
+    def _fetched(self, before: TokenRecord | None) -> TokenRecord:
+        try:
+            record = self._record(self._authority.client_token(), None)
+        except EmailError as exc:
+            known = before or TokenRecord(secret_digest=self._secret_digest)
+            with suppress(EmailError):  # to be read by `status`; the failure itself is worth more
+                self._write(_failed(known, exc))
+            raise
         try:
             self._write(record)
-        except UnavailableError as exc:  # the next process fetches one of its own
+        except EmailError as exc:  # the next process fetches one of its own
             _log.warning("The access token is used, but cannot be shared: %s", exc)
         return record
 
@@ -209,7 +225,8 @@ class TokenKeeper:
 
         :param old: the access token that does not do.
         """
-        end = time.monotonic() + 3 * self._timeout
+        is_cut = threading.Event()
+        end = time.monotonic() + self._lease_seconds + _PATIENCE
         while True:
             record = self._signed_in(self._read())
             if record.access_token != old and record.is_usable(time.time()):
@@ -219,27 +236,55 @@ class TokenKeeper:
                     return self._renew(old)
             if time.monotonic() > end:
                 raise UnavailableError(
-                    "another process is renewing the access token, and does not come to an end"
+                    "the access token has to be renewed: other processes are at it, and do not come to an"
+                    " end, or the token store is too slow"
                 )
-            time.sleep(_POLL)
+            on_cut(is_cut.set)
+            if is_cut.wait(_POLL):
+                raise NetworkError("the wait for an access token was broken off")
 
     def _renew(self, old: str) -> TokenRecord:
         """Under the lease."""
         record = self._signed_in(self._read())
         if record.access_token != old and record.is_usable(time.time()):
             return record  # by whoever had the lease before
+        # A trigger may be cancelled meanwhile; the answer must be kept nevertheless: the old refresh token
+        # may be worth nothing by then.
+        with uncut():
+            try:
+                grant = self._authority.refresh(record.refresh_token)
+            except EmailError as exc:
+                self._replace(record, _failed(record, exc))
+                if isinstance(exc, SignInRequiredError):
+                    raise self._sign_in_error(exc.message, exc.server_text) from exc
+                raise
+            return self._replace(record, self._record(grant, record))
+
+    def _replace(self, before: TokenRecord, after: TokenRecord) -> TokenRecord:
+        """Keep what came of a renewal, unless somebody has signed in anew meanwhile, or out.
+
+        Tried several times: with the next refresh token the sign-in would be lost.
+
+        :returns: what is in the store then.
+        """
+        insisting = Retrying(
+            retry=retry_if_exception_type(UnavailableError),
+            wait=wait_exponential(0.5),
+            stop=stop_after_attempt(_TRIES),
+            reraise=True,
+        )
         try:
-            grant = self._authority.refresh(record.refresh_token)
-        except EmailError as exc:
-            is_dead = isinstance(exc, SignInRequiredError)
-            self._write(replace(record, error=exc.message, failed_at=time.time(), is_dead=is_dead))
-            if is_dead:
-                raise self._sign_in_error(exc.message, exc.server_text) from exc
-            raise
-        # First of all: the old refresh token may be worth nothing now.
-        renewed = self._record(grant, record)
-        self._write(renewed)
-        return renewed
+            return insisting(self._replaced, before, after)
+        except UnavailableError:
+            _log.exception("The renewed sign-in cannot be kept, and may have to be made anew")
+            return after
+
+    def _replaced(self, before: TokenRecord, after: TokenRecord) -> TokenRecord:
+        now = self._read()
+        if now is None or now.refresh_token not in {before.refresh_token, after.refresh_token}:
+            return self._signed_in(now)
+        self._write(after)
+        return after
 
     def _signed_in(self, record: TokenRecord | None) -> TokenRecord:
         """The record, if it can be renewed. :raises SignInRequiredError:"""
@@ -257,9 +302,12 @@ class TokenKeeper:
             server_text,
         )
 
+    @property
+    def _lease_seconds(self) -> float:
+        return 2 * self._timeout + _LEASE_ROOM
+
     def _lease(self) -> Lease:
-        seconds = 2 * self._timeout + _LEASE_ROOM
-        return Lease(self._store, f"{_LEASE}{self._digest}", seconds)
+        return Lease(self._store, f"{_PREFIX}{self._digest}__lease", self._lease_seconds)
 
     def _taken(self, lease: Lease) -> bool:
         with self._stored():
@@ -311,6 +359,14 @@ class TokenKeeper:
             raise
         except Exception as exc:  # noqa: BLE001 - any store may be chosen
             raise UnavailableError(f"the token store cannot be used now: {type(exc).__name__}") from None
+
+
+def _failed(record: TokenRecord, failure: EmailError) -> TokenRecord:
+    """A record after a renewal that failed."""
+    now = time.time()
+    rest = max(_REST, getattr(failure, "retry_after", None) or 0.0)
+    is_dead = isinstance(failure, SignInRequiredError)
+    return replace(record, error=failure.message, failed_at=now, retry_at=now + rest, is_dead=is_dead)
 
 
 def _digest(*parts: str) -> str:

@@ -21,54 +21,74 @@ if TYPE_CHECKING:
 __all__ = ["Lease"]
 
 # Airflow's Variables take 20 ms to write, and on a busy API server some hundreds.
-_SETTLE: Final = 1.5  # seconds between writing and looking whether it is still ours
-_SWIFT: Final = 1.0  # seconds that looking and writing may take together: less than the above
+_SETTLE: Final = 2.5  # seconds between writing and looking whether it is still ours
+_SWIFT: Final = 2.0  # seconds that looking and writing may take together: less than the above
+_CLAIM: Final = 15.0  # seconds for which somebody's wish to have it keeps others out
+_LONGEST: Final = 3 * 3600.0  # seconds; an end that is further away is a wrong clock's
 
 
 class Lease:
     """The right to renew a credential, for a limited time, so that a process that dies keeps nobody out.
 
     Where the store compares and sets, of two that want it one gets it. Where it does not, this is Fischer's
-    timed mutual exclusion (Lamport, "A fast mutual exclusion algorithm", 1987, section 2): who finds the
-    lease free writes its name, waits until every write that had begun before it could be seen must have come,
-    and has it if its name still stands. It depends on that wait being longer than any write takes; so each
-    measures its own, and one that took too long gives up, whatever it finds. Clocks are compared only to see
-    that a lease has expired, for which a minute more or less makes no difference.
+    timed mutual exclusion (Lamport, "A fast mutual exclusion algorithm", 1987, section 2): who finds it free
+    writes a claim, waits until every claim that had begun before its own could be seen must have come, and
+    has it if its own still stands. It depends on that wait being longer than any write takes; so each
+    measures its own, and one that took too long gives up, whatever it finds. A claim ends soon: one that was
+    given up must not keep others out for as long as a lease does.
 
-    :param seconds: after which it ends by itself: longer than what is done under it can take.
+    :param seconds: after which it ends by itself: longer than what is done under it can take, and than the
+        clocks of two machines differ.
     """
 
     def __init__(self, store: TokenStore, key: str, seconds: float) -> None:
         self._store = store
         self._key = key
         self._seconds = seconds
-        self._mine = ""  # what stands in the store while it is ours
+        self._mine = self._claim = ""  # what may stand in the store, by us
 
     def take(self) -> bool:
-        """Take it if it is free. Takes up to 3 seconds. Raises what the store raises."""
-        start = time.monotonic()
+        """Take it if it is free. Takes 5 seconds at most, beside the store's. Raises what that raises."""
         found = self._store.get(self._key)
-        if _is_held(found, time.time(), self._seconds):
+        if _is_on(found) or not (isinstance(self._store, ComparesAndSets) or self._is_claimed()):
             return False
-        mine = json.dumps({"owner": uuid4().hex, "until": time.time() + self._seconds})
+        # Before it is written: a write that fails may have come through.
+        self._mine = _mark(self._seconds)
         if isinstance(self._store, ComparesAndSets):
-            taken = self._store.compare_and_set(self._key, found, mine)
+            taken = self._store.compare_and_set(self._key, found, self._mine)
         else:
-            self._store.set(self._key, mine)
-            swift = time.monotonic() - start < _SWIFT
-            time.sleep(_SETTLE * random.uniform(1.0, 1.3))  # noqa: S311 - spreads load
-            taken = swift and self._store.get(self._key) == mine
-        self._mine = mine if taken else ""
+            begin = time.monotonic()
+            self._store.set(self._key, self._mine)
+            taken = time.monotonic() - begin < _SWIFT
+        if not taken:
+            self.give_back()
         return taken
+
+    def _is_claimed(self) -> bool:
+        """Whether nobody else can be taking it now."""
+        begin = time.monotonic()
+        if _is_on(self._store.get(self._claim_key)):
+            return False
+        claim = _mark(_CLAIM)
+        self._store.set(self._claim_key, claim)
+        if time.monotonic() - begin > _SWIFT:
+            return False
+        self._claim = claim
+        time.sleep(_SETTLE * random.uniform(1.0, 1.2))  # noqa: S311 - spreads load
+        # The lease once more: a clock that is fast sees claims end too soon.
+        return self._store.get(self._claim_key) == claim and not _is_on(self._store.get(self._key))
+
+    @property
+    def _claim_key(self) -> str:
+        return f"{self._key}_claim"
 
     def give_back(self) -> None:
         """Let the next one have it; never raises: it ends by itself."""
-        mine, self._mine = self._mine, ""
-        if not mine:
-            return
-        with suppress(Exception):
-            if self._store.get(self._key) == mine:
-                self._store.delete(self._key)
+        for key, mine in ((self._key, self._mine), (self._claim_key, self._claim)):
+            with suppress(Exception):
+                if mine and self._store.get(key) == mine:
+                    self._store.delete(key)
+        self._mine = self._claim = ""
 
     def __enter__(self) -> Self:
         return self
@@ -79,11 +99,15 @@ class Lease:
         self.give_back()
 
 
-def _is_held(text: str | None, now: float, seconds: float) -> bool:
-    """Whether somebody has it. An end that is further away than any of ours is a wrong clock's."""
+def _mark(seconds: float) -> str:
+    return json.dumps({"owner": uuid4().hex, "until": time.time() + seconds})
+
+
+def _is_on(text: str | None) -> bool:
+    """Whether somebody has it, or wants it."""
     try:
         found: Any = json.loads(text or "null")
         until = float(found["until"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return False
-    return now < until < now + 2 * seconds
+    return 0 < until - time.time() < _LONGEST

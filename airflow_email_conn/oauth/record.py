@@ -26,6 +26,7 @@ class TokenRecord:
     :param secret_digest: of the client secret or certificate that the token was fetched with.
     :param error: why the last renewal failed, in our words; empty after one that did not.
     :param failed_at: when.
+    :param retry_at: not to be tried before, as long as there is a token that can be used.
     :param is_dead: the authority takes the refresh token no more.
     """
 
@@ -39,6 +40,7 @@ class TokenRecord:
     secret_digest: str = ""
     error: str = ""
     failed_at: float = 0.0
+    retry_at: float = 0.0
     is_dead: bool = False
 
     def is_usable(self, now: float) -> bool:
@@ -49,6 +51,10 @@ class TokenRecord:
         """Whether the access token needs no renewal yet."""
         early = _EARLY if self._life > _EARLY else self._life / 2
         return self.is_usable(now) and self.expires_at - now > early
+
+    def is_resting(self, now: float) -> bool:
+        """Whether another try to renew it would come too soon, or be in vain."""
+        return self.is_dead or now < self.retry_at
 
     @property
     def _life(self) -> float:

@@ -5,23 +5,33 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote_plus
 
 from airflow_email_conn.errors import (
     AuthenticationError,
     EmailError,
     ProtocolError,
-    SettingsError,
     SignInRequiredError,
     UnavailableError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from airflow_email_conn.model.server import OAuth
 
-__all__ = ["json_object", "misled", "refusal"]
+__all__ = ["Asked", "json_object", "misled", "refusal"]
+
+
+class Asked(Enum):
+    """What the authority was asked for: the same code means something else for each."""
+
+    APPLICATION = "a token for an application"
+    CODE = "a code for a person"
+    SIGN_IN = "whether the person is done"
+    REFRESH = "a new token for a person's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,53 +129,84 @@ _STANDARD: Final[dict[str, _Row]] = {
     "slow_down": _Row("the authority is asked too often", UnavailableError),
 }
 _UNKNOWN: Final = _Row("the authority refused")
+# What the above mean where no sign-in of a person could have ended.
+_OTHERWISE: Final[dict[tuple[_Row, Asked], _Row]] = {
+    (_AGAIN, Asked.APPLICATION): _Row(
+        "the authority does not take the assertion: check the certificate, the assertion file, and this"
+        " machine's clock"
+    ),
+    (_AGAIN, Asked.CODE): _UNKNOWN,
+    (_AGAIN, Asked.SIGN_IN): _Row("the authority does not take the code: begin again"),
+    (_CONSENT, Asked.REFRESH): _Row(_CONSENT.mend, SignInRequiredError),
+}
 _CODE: Final = re.compile(r"\bAADSTS([0-9]{4,8})\b")
 _NAME: Final = re.compile(r"[a-z_]{1,40}")
-_CORRELATION: Final = re.compile(r"[0-9A-Za-z-]{8,64}")
+_CORRELATION: Final = re.compile(r"[0-9A-Za-z-]{8,36}")
 # Longer than any word, and than the ids (36) that help to find a request: perhaps a token.
-_SECRETIVE: Final = re.compile(r"[A-Za-z0-9+/=_.~-]{40,}")
+_SECRETIVE: Final = re.compile(r"[A-Za-z0-9+/=_.~!*$%-]{40,}")
+_MAX_DESCRIPTION: Final = 2000  # characters; Microsoft's longest have 600
 
 
-def refusal(result: Mapping[str, Any], oauth: OAuth) -> EmailError:
+# How the messages of MSAL's ValueErrors begin. What follows are addresses, which may have any word in them.
+_NO_DEVICE_FLOW: Final = "You need to provide device authorization endpoint"
+_OTHER_ISSUER: Final = "The issuer '"
+_NOT_FOUND: Final = ("Unable to get OIDC authority configuration", "Unable to get authority configuration")
+
+
+def refusal(result: Mapping[str, Any], oauth: OAuth, asked: Asked, secrets: Iterable[str] = ()) -> EmailError:
     """The error for what MSAL returned in the place of a token.
 
     Its message has the authority's own code and the correlation id; what the authority said beside is in
     `server_text`, without anything that could be a secret.
+
+    :param secrets: that were sent, and are not shown if the authority repeats them.
     """
-    error = str(result.get("error", ""))
-    described = str(result.get("error_description", ""))[:2000]
+    hidden = _without(secrets)
+    error = hidden(result.get("error"))
+    # In this order: a cut could leave a piece of a secret that is too short to be taken for one.
+    described = _SECRETIVE.sub("***", hidden(result.get("error_description")))[:_MAX_DESCRIPTION]
     codes = [int(code) for code in _CODE.findall(described)]
     row = next((_MICROSOFT[code] for code in codes if code in _MICROSOFT), None)
-    if row is None and result.get("suberror") in {"bad_token", "token_expired"}:
+    if row is None and str(result.get("suberror")) in {"bad_token", "token_expired"}:
         row = _AGAIN
     row = row or _STANDARD.get(error, _UNKNOWN)
+    row = _OTHERWISE.get((row, asked), row)
     named = [f"AADSTS{codes[0]}"] if codes else [error] if _NAME.fullmatch(error) else []
-    correlation = str(result.get("correlation_id") or result.get("_correlation_id") or "")
+    correlation = hidden(result.get("correlation_id") or result.get("_correlation_id"))
     if _CORRELATION.fullmatch(correlation):
         named.append(f"correlation id {correlation}")
     message = f"{row.mend} ({oauth.authority}{': ' if named else ''}{', '.join(named)})"
-    return row.error(message, _SECRETIVE.sub("***", described))
+    return row.error(message, described)
+
+
+def _without(secrets: Iterable[str]) -> Callable[[Any], str]:
+    """Makes a text of anything, with `***` for each secret, also as it stands in a form."""
+    forms = {form for secret in secrets if secret for form in (secret, quote_plus(secret))}
+    longest_first = sorted(forms, key=len, reverse=True)
+
+    def hidden(value: Any) -> str:
+        text = "" if value is None else str(value)
+        for form in longest_first:
+            text = text.replace(form, "***")
+        return text
+
+    return hidden
 
 
 def misled(failure: ValueError, oauth: OAuth) -> EmailError:
-    """The error for a ValueError of MSAL's: discovery failed, no JSON, or a key that cannot be read."""
+    """The error for a ValueError of MSAL's: discovery failed, or no JSON."""
     text = str(failure)
-    if "device_authorization_endpoint" in text or "DEVICE" in text.upper():
+    if text.startswith(_NO_DEVICE_FLOW):
         return AuthenticationError(
             f"{oauth.authority} does not offer the device flow; choose another credential"
         )
-    if "issuer" in text:
+    if text.startswith(_OTHER_ISSUER):
         return ProtocolError(
             f"{oauth.authority} tells of itself under the name of another: correct authority"
         )
-    if "configuration" in text:
+    if text.startswith(_NOT_FOUND):
         return AuthenticationError(
             f"no authority is found at {oauth.authority}: correct authority (tenant, or issuer's address)"
-        )
-    if oauth.certificate:
-        return SettingsError(
-            "client_certificate_private_key: cannot be read; check the key, the certificate and"
-            " client_certificate_password"
         )
     return ProtocolError(f"{oauth.authority} answered something that makes no sense")
 

@@ -71,13 +71,10 @@ class EmailSignInOperator(HITLOperator):
         """Ask for codes and show them. :raises AirflowFailException: nobody can sign in this way."""
         with no_useless_retries():
             keepers = self._keepers()
-            codes = {name: keeper.begin_sign_in() for name, keeper in keepers.items() if self._wants(keeper)}
+            codes = {name: _code(keeper) for name, keeper in keepers.items() if self._wants(keeper)}
             if not codes:
                 self.log.info("A sign-in is alive: nothing to do")
                 return {name: keeper.state().account for name, keeper in keepers.items()}
-            for name, code in codes.items():
-                # Nowhere else: it is as good as a password.
-                keepers[name].keep_code(code)
         self.subject = f"Sign in to {', '.join(codes)} (connection {self.email_conn_id})"
         self.body = "\n\n".join(_told(name, code) for name, code in codes.items())
         return self._wait(context, codes)
@@ -167,6 +164,15 @@ class EmailSignInOperator(HITLOperator):
             if time.monotonic() + code.interval > end:
                 return False
             time.sleep(code.interval)
+
+
+def _code(keeper: TokenKeeper) -> DeviceCode:
+    """A code to show: that of another run, if one is waiting already, so that neither is in vain."""
+    code = keeper.kept_code()
+    if code is None or code.expires_at - time.time() < 2 * _ROOM:
+        code = keeper.begin_sign_in()
+        keeper.keep_code(code)  # nowhere else: it is as good as a password
+    return code
 
 
 def _left(codes: dict[str, DeviceCode]) -> float:

@@ -16,8 +16,15 @@ from airflow.models.connection import Connection
 from airflow.models.log import Log
 from airflow.models.variable import Variable
 from airflow.utils.session import create_session
-from sqlalchemy import delete, select
+from cryptography.fernet import Fernet
+from sqlalchemy import delete, select, update
 
+from airflow_email_conn.cli.connections import settings_by_id
+from airflow_email_conn.cli.logout import _forgotten
+from airflow_email_conn.hooks.tokens import VariableTokenStore, tokens_of
+from airflow_email_conn.oauth.keeper import TokenKeeper
+from airflow_email_conn.oauth.record import TokenRecord
+from airflow_email_conn.token_store import MemoryTokenStore
 from tests.airflow.commands import Done, run
 
 if TYPE_CHECKING:
@@ -63,7 +70,8 @@ def define(
     connection()
     yield connection
     with create_session() as session:
-        session.execute(delete(Variable).where(Variable.key.like("email_conn__token%")))
+        kept = Variable.key.like("email_conn__sign_in__%") | (Variable.key == "email_conn__token_key")
+        session.execute(delete(Variable).where(kept))
 
 
 @pytest.fixture
@@ -121,8 +129,9 @@ def test_a_sign_in_from_beginning_to_end(define: Define, approve: Any, authority
     assert {row["direction"] for row in rows(tested) if row["step"] == "sign in"} == {"incoming", "outgoing"}
 
     with create_session() as session:
-        (kept,) = session.scalars(select(Variable).where(Variable.key.like("email_conn__token_cache%")))
-        record = json.loads(kept.get_val())
+        (kept,) = session.scalars(select(Variable).where(Variable.key.like("email_conn__sign_in__%")))
+        assert not [name for name in ("access_token", "refresh_token") if name in kept.get_val()]
+        record = json.loads(VariableTokenStore().get(kept.key) or "")
     shown = "".join(done.out + done.err for done in (before, signed, after, tested))
     assert not [name for name in ("access_token", "refresh_token") if record[name] in shown]
 
@@ -287,6 +296,95 @@ def test_all_connections_and_one_that_is_broken(define: Define) -> None:
     finally:
         with create_session() as session:
             session.execute(delete(Connection).where(Connection.conn_id == "broken"))
+
+
+def test_one_that_cannot_be_decrypted(define: Define) -> None:
+    """It was written with a Fernet key that is gone: a row says so, and the others have theirs."""
+    with create_session() as session:
+        session.merge(Connection(conn_id="sealed", conn_type="email", host="imap.example.test", password="x"))
+    try:
+        with create_session() as session:
+            session.execute(
+                update(Connection)
+                .where(Connection.conn_id == "sealed")
+                .values(password=Fernet(Fernet.generate_key()).encrypt(b"x").decode(), is_encrypted=True)
+            )
+        done = run("status", "-o", "json")
+        states = {row["conn_id"]: row["state"] for row in rows(done)}
+        assert states == {"box": "not signed in", "sealed": "invalid"}, done
+    finally:
+        with create_session() as session:
+            session.execute(delete(Connection).where(Connection.conn_id == "sealed"))
+
+
+def test_another_type_in_the_environment(define: Define, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all connections it is one row; asked for alone, it is wrong usage."""
+    with create_session() as session:
+        session.merge(Connection(conn_id="twice", conn_type="email", host="imap.example.test"))
+    monkeypatch.setenv("AIRFLOW_CONN_TWICE", "http://www.example.test")
+    try:
+        states = {row["conn_id"]: row["state"] for row in rows(run("status", "-o", "json"))}
+        assert states == {"box": "not signed in", "twice": "invalid"}
+        assert run("status", "twice").code == 2
+    finally:
+        with create_session() as session:
+            session.execute(delete(Connection).where(Connection.conn_id == "twice"))
+
+
+@pytest.mark.parametrize(
+    ("known", "state"),
+    [
+        ({"access_token": "t", "expires_at": 2e9 + 1e9}, "alive"),
+        ({"access_token": "t", "expires_at": 1e9}, "alive"),
+        ({"access_token": "t", "expires_at": 1e9, "error": "e", "failed_at": 1.1e9}, "expired"),
+        ({"access_token": "t", "expires_at": 3e9, "error": "e", "failed_at": 1.1e9}, "alive"),
+        ({"error": "e", "failed_at": 1.1e9}, "failed"),
+        ({}, "no token yet"),
+    ],
+)
+def test_states_of_an_application(
+    define: Define, authority: Authority, known: dict[str, Any], state: str
+) -> None:
+    """By what is known of the last token and the last error, which is shown with its time."""
+    define(client_credentials(authority), password=authority.clients.secret)
+    server = settings_by_id("box").incoming
+    assert server
+    keeper = tokens_of("box").of(server)
+    record = TokenRecord(**known, secret_digest=keeper._secret_digest)
+    VariableTokenStore().set(keeper.key, record.as_text())
+    done = run("status", "box", "-o", "json")
+    row = rows(done)[0]
+    assert (row["state"], row["error"]) == (state, known.get("error"))
+    assert (row["error_at"] is None) == ("error" not in known)
+    assert done.code == (state in {"expired", "failed"})
+
+
+class Refusing(MemoryTokenStore):
+    """A store that fails from its second reading on, or from the first."""
+
+    def __init__(self, readings: int) -> None:
+        super().__init__()
+        self.readings = readings
+
+    def get(self, key: str) -> str | None:
+        """So many times."""
+        self.readings -= 1
+        if self.readings < 0:
+            raise OSError("away")
+        return super().get(key)
+
+
+@pytest.mark.parametrize("readings", [0, 1, 2])
+def test_logout_with_a_store_that_fails(define: Define, readings: int) -> None:
+    """It has its row, and claims nothing that it does not know."""
+    server = settings_by_id("box").incoming
+    assert server
+    store = Refusing(readings)
+    keeper = TokenKeeper(server, store, "box")
+    store.set(keeper.key, TokenRecord(access_token="t").as_text())
+    row = _forgotten("box", keeper, ["incoming"])
+    assert row["forgotten"] is False
+    assert (row["error"] is None) == (readings == 2)
 
 
 @pytest.mark.parametrize("name", ["login", "logout", "status", "test", "usage"])

@@ -253,14 +253,14 @@ def test_store_that_cannot_be(
 
 def test_hidden_variable(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a secrets backend has wins on reading: a sign-in that is lost at once must not look kept."""
-    monkeypatch.setenv("AIRFLOW_VAR_EMAIL_CONN__TOKEN_X", "of the environment")
+    monkeypatch.setenv("AIRFLOW_VAR_EMAIL_CONN__SIGN_IN__X", "of the environment")
     store = VariableTokenStore()
-    with pytest.raises(SettingsError, match="'email_conn__token_x' comes from a secrets backend"):
-        store.set("email_conn__token_x", "new")
+    with pytest.raises(SettingsError, match="'email_conn__sign_in__x' comes from a secrets backend"):
+        store.set("email_conn__sign_in__x", "new")
     monkeypatch.undo()
-    store.delete("email_conn__token_x")
-    store.delete("email_conn__token_x")
-    assert store.get("email_conn__token_x") is None
+    store.delete("email_conn__sign_in__x")
+    store.delete("email_conn__sign_in__x")
+    assert store.get("email_conn__sign_in__x") is None
 
 
 def test_tokens_are_masked(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.airflow.leaks import leaks
 from tests.airflow.oauth import oauth_form
@@ -82,8 +83,9 @@ def secrets_in(stage: Stage) -> set[str]:
         file = Path(folder) / "variables.json"
         stage.airflow.commands(("variables", "export", str(file)))
         variables = json.loads(file.read_text(encoding="utf-8"))
-    records = [value for key, value in variables.items() if key.startswith("email_conn__token_")]
-    texts = [record if isinstance(record, str) else json.dumps(record) for record in records]
+    cipher = Fernet(variables["email_conn__token_key"])
+    records = [value for key, value in variables.items() if key.startswith("email_conn__sign_in__")]
+    texts = [cipher.decrypt(record).decode() for record in records]
     pattern = r'"(?:access_token|refresh_token|device_code)": "([^"]+)"'
     return {secret for text in texts for secret in re.findall(pattern, text)}
 

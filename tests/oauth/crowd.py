@@ -63,7 +63,7 @@ def crowd(
 
     :param job: ``store``; and ``fields``, of the connection that they open, or ``lease``, the seconds of one.
     """
-    told = json.dumps({**job, "end": time.time() + seconds})
+    asked = json.dumps({**job, "end": time.time() + seconds})
     command = [sys.executable, "-m", "tests.oauth.crowd"]
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ)
@@ -72,10 +72,12 @@ def crowd(
     try:
         for process in processes:
             assert process.stdin is not None
-            process.stdin.write(told)
+            process.stdin.write(asked)
             process.stdin.close()
             process.stdin = None
-        return [Use(**json.loads(process.communicate(timeout=seconds + _ROOM)[0])) for process in processes]
+        told = [process.communicate(timeout=seconds + _ROOM)[0].splitlines() for process in processes]
+        print(*{line for lines in told for line in lines[:-1]}, sep="\n")  # what Airflow logs
+        return [Use(**json.loads(lines[-1])) for lines in told]
     finally:
         for process in processes:
             process.kill()

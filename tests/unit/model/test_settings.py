@@ -71,7 +71,8 @@ def test_a_mailbox_in_three_fields() -> None:
 def test_microsoft365() -> None:
     """Both directions are Graph, servers and their security are ignored, and no certificate check is off."""
     scopes = ("https://graph.microsoft.com/.default",)
-    oauth = OAuth("https://login.microsoftonline.com/contoso.com", "app", scopes)
+    hosts = ("graph.microsoft.com",)
+    oauth = OAuth("https://login.microsoftonline.com/contoso.com", "app", scopes, hosts=hosts)
     credential = Credential("oauth_client_credentials", "a@example.com", "client-secret", oauth)
     graph = Server(
         "graph", "graph.microsoft.com", 443, credential=credential, url="https://graph.microsoft.com"
@@ -190,7 +191,8 @@ def test_tenant_for_sending_only() -> None:
     values |= {"outgoing_user": "a@contoso.com", "outgoing_secret": "s", "client_id": "app"}
     oauth = outgoing(MAILBOX | values).credential.oauth
     scopes = ("https://outlook.office365.com/.default",)
-    assert oauth == OAuth("https://login.microsoftonline.com/contoso.com", "app", scopes)
+    hosts = ("smtp.office365.com",)
+    assert oauth == OAuth("https://login.microsoftonline.com/contoso.com", "app", scopes, hosts=hosts)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +244,7 @@ def test_sending_takes_what_is_not_different() -> None:
     values = OAUTH | {"scopes": ["s"], "outgoing_secret": "own"}
     assert outgoing(values).credential.oauth == incoming(values).credential.oauth
     other = outgoing(values | {"outgoing_authority": "https://id.example.org/"}).credential.oauth
-    assert other == OAuth("https://id.example.org", "app", ())
+    assert other == OAuth("https://id.example.org", "app", (), hosts=("out.example.com",))
 
 
 EXCHANGE = {"login": "a@contoso.com", "client_id": "app", "host": "outlook.office365.com"}
