@@ -86,8 +86,8 @@ class HttpsClient:
             )
         except (ValueError, ImportError, httpx.InvalidURL):  # what it says may hold the proxy's password
             raise SettingsError(
-                "HTTPS_PROXY, ALL_PROXY or NO_PROXY in this process's environment cannot be used: proxies have"
-                " addresses such as http://host:port"
+                "HTTPS_PROXY, ALL_PROXY or NO_PROXY in this process's environment cannot be used: proxies"
+                " have addresses such as http://host:port"
             ) from None
 
     def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> Answer:

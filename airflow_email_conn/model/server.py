@@ -59,7 +59,8 @@ class Server:
     :param security: `tls` from the first byte, `starttls`, or `none`.
     :param check_server_identity: verify certificate chain and host name.
     :param timeout: seconds for each step.
-    :param ca_certificates: PEM text or file to trust instead of the system's store; or empty.
+    :param ca_certificates: PEM text or file to trust instead of the system's store, and for the authority of
+        OAuth beside it; or empty.
     :param url: the service root of `graph`, else empty.
     """
 

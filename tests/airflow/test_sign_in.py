@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.servers.bed import Bed
 
 ALICE = "alice@example.test"
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]  # a whole Airflow, and codes that run out
+
 CONN = "mail_person"
 
 
@@ -82,7 +84,9 @@ def secrets_in(stage: Stage) -> set[str]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "variables.json"
         stage.airflow.commands(("variables", "export", str(file)))
-        variables = json.loads(file.read_text(encoding="utf-8"))
+        exported = json.loads(file.read_text(encoding="utf-8"))
+    # With a description a Variable is exported as an object.
+    variables = {key: each["value"] if isinstance(each, dict) else each for key, each in exported.items()}
     cipher = Fernet(variables["email_conn__token_key"])
     records = [value for key, value in variables.items() if key.startswith("email_conn__sign_in__")]
     texts = [cipher.decrypt(record).decode() for record in records]

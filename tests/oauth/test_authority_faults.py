@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
@@ -138,7 +139,7 @@ def test_a_date_to_come_back(scene: Scene) -> None:
 
 @pytest.mark.parametrize("fault", ["close", "hang", "garbage", "400", "401", "429", "503"])
 def test_a_token_that_is_still_good(scene: Scene, fault: str) -> None:
-    """It is used on while it cannot be renewed, and renewed as soon as that works."""
+    """It is used on while it cannot be renewed; the authority is left alone for a while, then asked again."""
     put(scene.keeper, scene.store, scene.keeper.state().access_token, seconds=200)
     token = scene.faulty.authority.token()
     put(scene.daemon, scene.store, token, seconds=200, secret_digest=scene.daemon._secret_digest)
@@ -150,8 +151,15 @@ def test_a_token_that_is_still_good(scene: Scene, fault: str) -> None:
         assert keeper.state().access_token == old.access_token
         assert keeper.state().refresh_token == old.refresh_token
         del scene.faulty.answers["token"]
-        assert keeper.token().access_token != old.access_token
-        assert keeper.state().error == ""
+        asked = scene.faulty.count("token")
+        failed = keeper.state()
+        assert failed.retry_at - failed.failed_at >= 30
+        if not failed.is_dead:
+            assert keeper.token().access_token == old.access_token
+            assert scene.faulty.count("token") == asked
+            scene.store.set(keeper.key, replace(failed, retry_at=0.0).as_text())  # half a minute later
+            assert keeper.token().access_token != old.access_token
+            assert keeper.state().error == ""
 
 
 def test_nobody_there(bed: Bed, authority: Authority) -> None:

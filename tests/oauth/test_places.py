@@ -65,6 +65,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer by the table."""
+        self._answer()
+
+    def do_POST(self) -> None:
+        """Answer by the table."""
+        self._answer()
+
+    def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         self.server.requests.append((self.path, form))
@@ -75,8 +82,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
-
-    do_POST = do_GET
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Say nothing."""
