@@ -11,6 +11,7 @@ EmailError                          base; `retryable` says whether the same call
 |   the server
 +-- ServerError                     it said no, or made no sense
 |   +-- AuthenticationError         it refused the credential
+|   |   +-- SignInRequiredError     a person must sign in by OAuth, or sign in again
 |   +-- FolderNotFoundError         no such folder; names those that exist
 |   +-- MailNotFoundError           the mail is gone (moved or deleted meanwhile)
 |   +-- RefusedError                it refused the mail: the sender, every recipient, or the content
@@ -43,6 +44,7 @@ __all__ = [
     "RefusedError",
     "ServerError",
     "SettingsError",
+    "SignInRequiredError",
     "TLSError",
     "UnavailableError",
     "clean",
@@ -109,6 +111,10 @@ class ServerError(EmailError):
 
 class AuthenticationError(ServerError):
     """The server refused the credential. Tried once: a second try may lock the account."""
+
+
+class SignInRequiredError(AuthenticationError):
+    """There is no OAuth sign-in of a person, or it has ended: somebody must sign in (again)."""
 
 
 class FolderNotFoundError(ServerError):

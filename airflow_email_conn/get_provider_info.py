@@ -44,6 +44,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "notifications": ["airflow_email_conn.notifications.mail.EmailNotifier"],
+        "cli": ["airflow_email_conn.cli.commands.get_commands"],
         "email-backends": ["airflow_email_conn.notifications.mail.send_email"],
         "config": _config(),
     }
@@ -105,6 +106,25 @@ def _config() -> dict[str, Any]:
                     "type": "string",
                     "example": "*.example.com, login.microsoftonline.com, graph.microsoft.com",
                     "default": "*",
+                },
+                "token_store": {
+                    "description": (
+                        "Class in which the tokens of OAuth sign-ins rest. All processes that use a mailbox"
+                        " must reach the same store: airflow_email_conn.token_store.FileTokenStore is for one"
+                        " machine, or a shared file system.\n"
+                    ),
+                    "version_added": "0.1.0",
+                    "type": "string",
+                    "example": "airflow_email_conn.token_store.FileTokenStore",
+                    "default": "airflow_email_conn.hooks.tokens.VariableTokenStore",
+                },
+                "token_store_kwargs": {
+                    "description": "Arguments of that class, as a JSON object.\n",
+                    "version_added": "0.1.0",
+                    "type": "string",
+                    "sensitive": True,
+                    "example": '{"directory": "/secure/email-tokens"}',
+                    "default": "",
                 },
             },
         }

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextvars import Token
     from types import TracebackType
 
     from typing_extensions import Self
 
-__all__ = ["Lifeline", "on_cut"]
+__all__ = ["Lifeline", "on_cut", "uncut"]
 
 
 class Lifeline:
@@ -67,3 +68,13 @@ def on_cut(end: Callable[[], None]) -> None:
     lifeline = _current.get()
     if lifeline is not None:
         lifeline.hold(end)
+
+
+@contextmanager
+def uncut() -> Iterator[None]:
+    """Around what must come to its end, within its own time, though the lifeline around it is cut."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from airflow_email_conn.aio import in_thread, pause, readable
 from airflow_email_conn.backends.base import Watchable
@@ -18,19 +19,30 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.backends.base import Mailbox, Watch
     from airflow_email_conn.model.settings import EmailSettings
+    from airflow_email_conn.oauth.keeper import Tokens
 
 __all__ = ["MailWatch"]
 
 T = TypeVar("T")
 
+# What is left of a token's life when the session is renewed: of an hour 1 to 4 minutes, each watch another
+# part, since a thousand may share one token and one server. Tokens are renewed from 5 minutes on.
+_LEFT: Final = (0.05, 0.2)
+_MOST: Final = 1200.0  # seconds of which that is a part at most
+_LEAST: Final = 1.0  # seconds that a session lasts, whatever the authority says of its token
+
 
 class MailWatch:
     """A mailbox that is opened when it is needed, and has one connection at most.
+
+    A session that was opened with an access token is replaced by a new one before the token ends: servers
+    close it then, some without a word.
 
     :param flags: changes of flags are news, too.
     :param refresh: seconds after which a server that tells of news is asked nevertheless: so long a
         connection that died silently goes unnoticed, and servers end those that do nothing for long.
     :param interval: seconds between two looks where a server tells nothing.
+    :param tokens: where OAuth tokens rest.
     """
 
     __slots__ = (
@@ -42,21 +54,32 @@ class MailWatch:
         "_lock",
         "_mailbox",
         "_refresh",
+        "_replaced_at",
         "_settings",
+        "_tokens",
         "_watch",
         "_working",
     )
 
     def __init__(
-        self, settings: EmailSettings, folder: str, *, flags: bool, refresh: float, interval: float
+        self,
+        settings: EmailSettings,
+        folder: str,
+        *,
+        flags: bool,
+        refresh: float,
+        interval: float,
+        tokens: Tokens | None = None,
     ) -> None:
         self._settings = settings
+        self._tokens = tokens
         self._folder = folder
         self._flags = flags
         self._refresh = refresh
         self._interval = interval
         self._mailbox: Mailbox | None = None
         self._watch: Watch | None = None  # the mailbox is waiting
+        self._replaced_at: float | None = None  # monotonic; when its session is to be renewed
         self._lifeline = Lifeline()
         # A thread that works and a loop that closes must agree on who throws the mailbox away.
         self._lock = threading.Lock()
@@ -89,7 +112,10 @@ class MailWatch:
         start = time.monotonic()
         while not self._has_news(watch):
             most = min(seconds, self._refresh if watch.pushes else self._interval)
-            left = start + most - time.monotonic()
+            end = start + most
+            if self._replaced_at is not None:
+                end = min(end, self._replaced_at)
+            left = end - time.monotonic()
             if left <= 0 or not await readable(watch.fileno(), left):
                 return False
         return True
@@ -133,11 +159,14 @@ class MailWatch:
 
     def _ready(self) -> Mailbox:
         """The mailbox, ready to be asked."""
+        if self._replaced_at is not None and time.monotonic() >= self._replaced_at:
+            _dismiss(self._let_go())
         if self._watch:
             watch, self._watch = self._watch, None
             watch.stop()
         if self._mailbox is None:
-            self._mailbox = open_mailbox(self._settings)
+            self._mailbox = open_mailbox(self._settings, tokens=self._tokens)
+            self._replaced_at = _end_of(self._mailbox)
         return self._mailbox
 
     def _begin(self, mailbox: Mailbox) -> Watch | None:
@@ -149,6 +178,16 @@ class MailWatch:
     def _let_go(self) -> Mailbox | None:
         mailbox, self._mailbox, self._watch = self._mailbox, None, None
         return mailbox
+
+
+def _end_of(mailbox: Mailbox) -> float | None:
+    """When a session is to be renewed, as time.monotonic."""
+    until = mailbox.signed_in_until if isinstance(mailbox, Watchable) else None
+    if until is None:
+        return None
+    left = until - time.time()
+    early = min(left, _MOST) * random.uniform(*_LEFT)  # noqa: S311 - spreads load
+    return time.monotonic() + max(left - early, _LEAST)
 
 
 def _dismiss(mailbox: Mailbox | None) -> None:

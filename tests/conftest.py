@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.servers.authority import Authority, running_authority
+from tests.servers.authorityfaults import FaultyAuthority
 from tests.servers.bed import Bed, bed_unavailable, running_bed
 from tests.servers.embedded import EmbeddedServers, embedded_unavailable, running_embedded
 
@@ -49,6 +51,27 @@ def bed() -> Iterator[Bed]:
         pytest.skip(reason)
     with running_bed() as servers:
         yield servers
+
+
+@pytest.fixture(scope="session")
+def authority_server(bed: Bed) -> Iterator[Authority]:
+    """The OAuth authority of the bed, started by the first test that asks for it."""
+    with running_authority(bed) as authority:
+        yield authority
+
+
+@pytest.fixture
+def authority(authority_server: Authority) -> Authority:
+    """The OAuth authority of the bed: up, with its usual lifetimes, and counting from zero."""
+    authority_server.reset()
+    return authority_server
+
+
+@pytest.fixture
+def faulty_authority(authority: Authority) -> Iterator[FaultyAuthority]:
+    """A proxy in front of the authority that can misbehave."""
+    with FaultyAuthority(authority) as faulty:
+        yield faulty
 
 
 @pytest.fixture(scope="session")

@@ -310,6 +310,11 @@ class Watch(Protocol):
 class Watchable(Protocol):
     """What a mailbox has besides, if it can wait for a folder to change; else it is looked at and closed."""
 
+    @property
+    def signed_in_until(self) -> float | None:
+        """When the access token ends that it was opened with, as time.time; None: never, or not known."""
+        ...
+
     def watch(self, folder: str = "INBOX", *, flags: bool = False) -> Watch:
         """Begin to wait; until `stop` nothing else may be asked of the mailbox.
 

@@ -17,25 +17,27 @@ if TYPE_CHECKING:
     from airflow_email_conn.backends.base import OnStep
     from airflow_email_conn.model.server import Server
     from airflow_email_conn.model.settings import EmailSettings
+    from airflow_email_conn.oauth.keeper import Tokens
 
-__all__ = ["probe"]
+__all__ = ["greet_outgoing", "probe", "read_inbox"]
 
 _TEST_TIMEOUT = 10.0  # seconds for each step of a connection test
 _TEST_LIMIT = 25.0  # seconds for all of it: proxies before Airflow's UI give up after 30 to 60
 
 
-def probe(settings: EmailSettings) -> tuple[bool, str]:
+def probe(settings: EmailSettings, tokens: Tokens | None = None) -> tuple[bool, str]:
     """Open both directions at once, up to the sign-in; sends nothing and changes nothing.
 
+    :param tokens: where OAuth tokens rest; they may be renewed.
     :returns: whether all is well, and one line without secrets or server texts, within 25 seconds.
     """
     tries = []
     if settings.incoming:
         quick = replace(settings, incoming=_hurried(settings.incoming))
-        tries.append(_Try("Incoming", settings.incoming, partial(_read_inbox, quick)))
+        tries.append(_Try("Incoming", settings.incoming, partial(read_inbox, quick, tokens)))
     if settings.outgoing:
         hasty = replace(settings, outgoing=_hurried(settings.outgoing))
-        tries.append(_Try("Outgoing", settings.outgoing, partial(_greet_outgoing, hasty)))
+        tries.append(_Try("Outgoing", settings.outgoing, partial(greet_outgoing, hasty, tokens)))
     end = time.monotonic() + _TEST_LIMIT
     results = [attempt.result(end - time.monotonic()) for attempt in tries]
     texts = [text for _, text in results]
@@ -89,8 +91,14 @@ class _Try:
         return False, f"{self._where} FAILED at step {self._steps[-1]!r}: {why}"
 
 
-def _read_inbox(settings: EmailSettings, on_step: OnStep) -> str:
-    with open_mailbox(settings, on_step=on_step) as mailbox:
+def read_inbox(settings: EmailSettings, tokens: Tokens | None, on_step: OnStep) -> str:
+    """Open the incoming side and look at its INBOX; changes nothing.
+
+    :param on_step: told of each step before it.
+    :returns: what else there is to say, to be put behind the steps.
+    :raises EmailError: of the step that was told last.
+    """
+    with open_mailbox(settings, tokens=tokens, on_step=on_step) as mailbox:
         on_step("open INBOX")
         mailbox.position()  # not a search: by POP3 that could mean a mail of 100 MB
         if not mailbox.capabilities.folders:
@@ -99,8 +107,9 @@ def _read_inbox(settings: EmailSettings, on_step: OnStep) -> str:
         return f", {count} folder" if count == 1 else f", {count} folders"
 
 
-def _greet_outgoing(settings: EmailSettings, on_step: OnStep) -> str:
-    with open_sender(settings, on_step=on_step):
+def greet_outgoing(settings: EmailSettings, tokens: Tokens | None, on_step: OnStep) -> str:
+    """Open the outgoing side and send nothing. Parameters and errors as `read_inbox`."""
+    with open_sender(settings, tokens=tokens, on_step=on_step):
         if settings.from_address:
             return ""
         return "; From is empty and the user is no address: each mail must name its sender"

@@ -6,7 +6,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from airflow_email_conn.model.partners import microsoft_tenant, reads_by_oauth_only
+from airflow_email_conn.model.partners import (
+    gives_no_mail_by_device_flow,
+    microsoft_tenant,
+    reads_by_oauth_only,
+)
 from airflow_email_conn.model.server import Credential, OAuth
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ _OUT: Final = _Keys(
     "outgoing_scopes",
 )
 _CERTIFICATE: Final = "client_certificate_private_key"
+_ASSERTION: Final = "client_assertion_file"
 _OAUTH_KINDS: Final = "oauth_client_credentials (an application) or oauth_device_flow (a person)"
 
 
@@ -90,6 +95,10 @@ def _credential(read: HostReader, keys: _Keys, main: Credential | None = None) -
             )
         return Credential(kind, user, secret)
     if kind == "oauth_device_flow":
+        if gives_no_mail_by_device_flow(_host(read, keys)):
+            read.problem(
+                keys.kind, "Google's device flow gives no access to mail; choose secret, with an app password"
+            )
         return Credential(kind, user, "", _oauth(read, keys, user, main))
     return _client_credential(read, keys, user, main)
 
@@ -113,15 +122,23 @@ def _client_credential(read: HostReader, keys: _Keys, user: str, main: Credentia
     same = main is not None and main.oauth is not None and _client(main.oauth) == _client(oauth)
     if main and same and not secret:
         secret = main.secret
-    certified = read.has(_CERTIFICATE)
-    if certified and secret and keys is _MAIN:
-        read.problem(_CERTIFICATE, "there is a client secret or its Variable too; remove one of the two")
-    elif certified and not secret:
+    instead = [key for key in (_CERTIFICATE, _ASSERTION) if read.has(key)]
+    if keys is _MAIN and len(instead) + bool(secret) > 1:
+        read.problem(
+            instead[-1], "there is a client secret, a certificate or an assertion too; keep one of them"
+        )
+    elif secret or (same and not instead):
+        pass
+    elif _CERTIFICATE in instead:
         certificate, password = _certificate(read)
         oauth = replace(oauth, certificate=certificate, certificate_password=password)
-    elif not secret and not same:
+    elif instead:
+        oauth = replace(oauth, assertion_file=read.text(_ASSERTION))
+    else:
         others = (keys.variable, keys.authority, keys.client_id)
-        read.missing(keys.secret, "enter the OAuth client secret, or a client certificate", *others)
+        read.missing(
+            keys.secret, "enter the OAuth client secret, or a client certificate or assertion file", *others
+        )
     return Credential("oauth_client_credentials", user, secret, oauth)
 
 
@@ -162,13 +179,17 @@ def _oauth(read: HostReader, keys: _Keys, user: str, main: Credential | None) ->
         )
     # Scopes mean something to their authority only.
     scopes = read.words(keys.scopes) or (() if own else read.words(_MAIN.scopes))
-    return OAuth(authority, client_id, scopes)
+    return OAuth(authority, client_id, scopes, allowed_hosts=read.allowed_hosts)
 
 
 def _tenant(read: HostReader, keys: _Keys, user: str) -> str:
     """The Microsoft tenant that a user belongs to, where the connection leads to Microsoft; else empty."""
     if read.choice("connection_type") == "microsoft365":
         return microsoft_tenant(read.url("graph_url")[1], user)
+    return microsoft_tenant(_host(read, keys), user)
+
+
+def _host(read: HostReader, keys: _Keys) -> str:
+    """The mail server that a credential is for; either, where its own is not given."""
     hosts = [read.text("host"), read.text("outgoing_host")]
-    host = next(filter(None, hosts if keys is _MAIN else reversed(hosts)), "")
-    return microsoft_tenant(host.lower().removesuffix("."), user)
+    return next(filter(None, hosts if keys is _MAIN else reversed(hosts)), "").lower().removesuffix(".")

@@ -307,6 +307,14 @@ FIELDS: Final[tuple[Field, ...]] = (
         applies="oauth",
     ),
     Field(
+        "client_assertion_file",
+        _SIGN_IN,
+        "Client assertion: path of a file",
+        "Only for OAuth of an application: workload identity, instead of a secret; on every worker.",
+        macro=True,
+        applies="oauth",
+    ),
+    Field(
         "credential_variable",
         _SIGN_IN,
         "Airflow Variable that holds the secret",

@@ -123,6 +123,11 @@ class HostReader(FieldReader):
         super().__init__(values, environ, variable, macro_names)
         self._allowed_hosts = allowed_hosts
 
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        """Globs of the hosts that the deployment allows."""
+        return tuple(self._allowed_hosts)
+
     def host(self, key: str, mend: str) -> str:
         """The host in its one spelling; an empty field is a problem with that mend."""
         text = self.text(key)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-__all__ = ["microsoft_tenant", "outgoing_partner", "reads_by_oauth_only"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "default_scopes",
+    "gives_no_mail_by_device_flow",
+    "is_microsoft_authority",
+    "microsoft_tenant",
+    "outgoing_partner",
+    "reads_by_oauth_only",
+]
 
 # Providers that take mail on port 587 with STARTTLS, the standard of an outgoing server here. Those that
 # want another port are left out on purpose: their users must enter host and port anyway.
@@ -48,6 +59,61 @@ _OAUTH_ONLY: Final = frozenset({"outlook.office365.com"})
 # Personal mailboxes belong to no tenant of that name.
 _PERSONAL: Final = frozenset({"outlook.com", "hotmail.com", "live.com", "msn.com"})
 
+# Those of all clouds (Microsoft identity platform, "National clouds"), and older names of the first.
+_MICROSOFT_AUTHORITIES: Final = frozenset(
+    {
+        "login.microsoftonline.com",
+        "login.microsoft.com",
+        "login.windows.net",
+        "login.microsoftonline.us",
+        "login.chinacloudapi.cn",
+        "login.partner.microsoftonline.cn",
+        "login.sovcloud-identity.fr",
+        "login.sovcloud-identity.de",
+        "login.sovcloud-identity.sg",
+    }
+)
+# Exchange Online's resource for each suffix of a mail host, and what a person's token must be good for
+# (Microsoft, "Authenticate an IMAP, POP or SMTP connection using OAuth").
+_EXCHANGE: Final = {
+    "outlook-dod.office365.us": ("outlook-dod.office365.us", "smtp-dod.office365.us"),
+    "outlook.office365.us": ("office365.us",),
+    "partner.outlook.cn": ("partner.outlook.cn",),
+    "outlook.office365.com": (),  # the public cloud, and whoever is relayed to it
+}
+_EXCHANGE_SCOPES: Final = {
+    "imap": "IMAP.AccessAsUser.All",
+    "pop3": "POP.AccessAsUser.All",
+    "smtp": "SMTP.Send",
+}
+
+
+def is_microsoft_authority(url: str) -> bool:
+    """Whether an authority's address is one of Microsoft's."""
+    return (urlsplit(url).hostname or "") in _MICROSOFT_AUTHORITIES
+
+
+def default_scopes(authority: str, kind: str, servers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """What to ask for when the connection says nothing: of others than Microsoft nothing, and their default.
+
+    :param kind: `oauth_client_credentials` or `oauth_device_flow`.
+    :param servers: protocol and host of each that the token is for; the service root's for `graph`.
+    """
+    used = list(servers)
+    if not is_microsoft_authority(authority) or not used:
+        return ()
+    protocol, host = used[0]
+    if protocol == "graph":
+        return (f"https://{host}/.default",)
+    resource = next(
+        name for name, ends in _EXCHANGE.items() if not ends or any(host.endswith(end) for end in ends)
+    )
+    if kind == "oauth_client_credentials":
+        return (f"https://{resource}/.default",)
+    # A person is asked for consent to each: no more than what is used.
+    named = "outlook.office.com" if resource == "outlook.office365.com" else resource
+    return tuple(f"https://{named}/{_EXCHANGE_SCOPES[protocol]}" for protocol, _ in used)
+
 
 def outgoing_partner(host: str) -> str:
     """The SMTP server that belongs to an incoming host; empty when it is not known."""
@@ -57,6 +123,11 @@ def outgoing_partner(host: str) -> str:
 def reads_by_oauth_only(host: str) -> bool:
     """Whether an IMAP or POP3 server is known to take no passwords."""
     return host in _OAUTH_ONLY
+
+
+def gives_no_mail_by_device_flow(host: str) -> bool:
+    """Whether a server's authority excludes mail from the device flow: Google's list of scopes has none."""
+    return host.endswith((".gmail.com", ".googlemail.com"))
 
 
 def microsoft_tenant(host: str, user: str) -> str:

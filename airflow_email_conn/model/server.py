@@ -12,9 +12,12 @@ class OAuth:
     """An OAuth 2.0 client (RFC 6749).
 
     :param authority: issuer URL with https.
-    :param scopes: as given; empty means the default of the host and flow.
+    :param scopes: as given, else the default of the host and flow; empty means the authority's own.
     :param certificate: PEM of private key and certificate, instead of a client secret; or empty.
     :param certificate_password: of that private key; or empty.
+    :param assertion_file: path of a file with a signed assertion (RFC 7523), instead of both; or empty.
+    :param allowed_hosts: globs of the hosts that the authority may lead to.
+    :param hosts: the servers that the token is shown to, in order.
     """
 
     authority: str
@@ -22,22 +25,28 @@ class OAuth:
     scopes: tuple[str, ...] = ()
     certificate: str = field(default="", repr=False)
     certificate_password: str = field(default="", repr=False)
+    assertion_file: str = ""
+    allowed_hosts: tuple[str, ...] = ("*",)
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
     """Who signs in, and with what.
 
-    :param kind: `none`, `secret`, `oauth_client_credentials` or `oauth_device_flow`.
+    :param kind: `none`, `secret`, `oauth_client_credentials` or `oauth_device_flow`; and `bearer`, which the
+        two of OAuth become when they are used: an access token (RFC 6750).
     :param user: login name, or mailbox of an OAuth sign-in; empty for `none`.
-    :param secret: password or OAuth client secret; never shown.
+    :param secret: password, OAuth client secret or access token; never shown.
     :param oauth: the client for both OAuth kinds, else None.
+    :param expires_at: when an access token ends, as time.time; None for never, or unknown.
     """
 
     kind: str = "none"
     user: str = ""
     secret: str = field(default="", repr=False)
     oauth: OAuth | None = None
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,8 @@ class Server:
     :param security: `tls` from the first byte, `starttls`, or `none`.
     :param check_server_identity: verify certificate chain and host name.
     :param timeout: seconds for each step.
-    :param ca_certificates: PEM text or file to trust instead of the system's store; or empty.
+    :param ca_certificates: PEM text or file to trust instead of the system's store, and for the authority of
+        OAuth beside it; or empty.
     :param url: the service root of `graph`, else empty.
     """
 

@@ -10,7 +10,7 @@ from airflow_email_conn.errors import SettingsError
 from airflow_email_conn.model.credentials import credentials
 from airflow_email_conn.model.fields import BY_KEY, FIELDS
 from airflow_email_conn.model.hosts import HostReader
-from airflow_email_conn.model.partners import outgoing_partner
+from airflow_email_conn.model.partners import default_scopes, outgoing_partner
 from airflow_email_conn.model.server import Credential, Server
 from airflow_email_conn.model.unknown import mend
 
@@ -73,10 +73,14 @@ class EmailSettings:
             raise SettingsError(read.problems)
         receives, sends = _directions(read)
         main, out = credentials(read, receives=receives, sends=sends)
+        servers = _with_scopes(
+            _incoming(read, main) if receives else None,
+            _outgoing(read, out, receives=receives) if sends else None,
+        )
         settings = cls(
             connection_type=connection_type,
-            incoming=_incoming(read, main) if receives else None,
-            outgoing=_outgoing(read, out, receives=receives) if sends else None,
+            incoming=servers[0],
+            outgoing=servers[1],
             from_address=_from_address(read) if sends else "",
             timeout=read.seconds("timeout"),
         )
@@ -201,6 +205,31 @@ def _graph(read: HostReader, credential: Credential) -> Server:
         ca_certificates=read.pem("ca_certificates"),
         url=url.removesuffix("/v1.0"),  # documentation calls both the service root
     )
+
+
+def _with_scopes(*servers: Server | None) -> list[Server | None]:
+    """The servers, each with what to ask for, and for whom: those that share a sign-in share its token."""
+    return [_scoped(server, servers) if server else None for server in servers]
+
+
+def _scoped(server: Server, servers: Sequence[Server | None]) -> Server:
+    """One of the servers; without OAuth as it is."""
+    credential = server.credential
+    oauth = credential.oauth
+    if oauth is None:
+        return server
+    places = [(each.protocol, each.host) for each in servers if each and _sign_in(each) == _sign_in(server)]
+    scopes = oauth.scopes or default_scopes(oauth.authority, credential.kind, places)
+    hosts = tuple(sorted({host for _, host in places}))
+    return replace(server, credential=replace(credential, oauth=replace(oauth, scopes=scopes, hosts=hosts)))
+
+
+def _sign_in(server: Server) -> tuple[object, ...]:
+    """Who signs in where; directions for which this is equal need to sign in once."""
+    credential, oauth = server.credential, server.credential.oauth
+    if oauth is None:
+        return ()
+    return credential.kind, credential.user, oauth.authority, oauth.client_id, oauth.scopes
 
 
 def _is_address(text: str) -> bool:

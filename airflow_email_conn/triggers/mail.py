@@ -13,6 +13,7 @@ from airflow_email_conn.aio import in_thread, within
 from airflow_email_conn.backends.base import Position
 from airflow_email_conn.errors import EmailError
 from airflow_email_conn.hooks.connection import settings_of
+from airflow_email_conn.hooks.tokens import tokens_for
 from airflow_email_conn.lookout import Lookout, Wanted
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.watch import MailWatch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_email_conn.model.settings import EmailSettings
+    from airflow_email_conn.oauth.keeper import Tokens
 
 __all__ = ["EmailTrigger", "MailWait"]
 
@@ -92,9 +94,11 @@ class EmailTrigger(BaseTrigger):
     async def _mails(self) -> list[dict[str, Any]]:
         wait = self.wait
         query = MailQuery.from_dict(wait.query)
+        settings, tokens = await self._connection()
         watch = MailWatch(
-            await self._settings(),
+            settings,
             wait.folder,
+            tokens=tokens,
             flags=not query.is_settled,
             refresh=wait.idle_refresh,
             interval=wait.poll_interval,
@@ -112,9 +116,14 @@ class EmailTrigger(BaseTrigger):
             watch.close()
         return [mail.as_dict() for mail in found]
 
-    async def _settings(self) -> EmailSettings:
+    async def _connection(self) -> tuple[EmailSettings, Tokens | None]:
         conn_id = self.wait.email_conn_id
         lookup = BaseHook.aget_connection(conn_id)
         connection = await within(_LOOKUP, f"look up the connection {conn_id!r}", lookup)
+
+        def read() -> tuple[EmailSettings, Tokens | None]:
+            settings = settings_of(connection)
+            return settings, tokens_for(settings, conn_id)
+
         # It may ask for a Variable and tells the supervisor what to mask: both block.
-        return await in_thread(lambda: settings_of(connection))
+        return await in_thread(read)

@@ -146,11 +146,6 @@ def test_connection_test_tells_that_there_is_no_sender(
         ({}, {"outgoing_security": "tls"}, "FAILED at step 'TLS'"),
         ({"port": -1}, {}, "The connection cannot be used: Incoming port (0 = standard) (port)"),
         ({}, {"outgoing_protocl": "x"}, "did you mean outgoing_protocol?"),
-        (
-            {},
-            OAUTH | {"credential": "oauth_device_flow"},
-            "in this version, which signs in with 'secret' or 'none'",
-        ),
     ],
 )
 def test_connection_test_names_the_step_that_failed(

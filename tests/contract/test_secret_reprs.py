@@ -20,6 +20,7 @@ from tests.servers.scripted import ScriptedServer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.servers.certificates import Authority
     from tests.servers.scripted import Conversation
 
 SECRET = "s3cret-pw"
@@ -28,15 +29,15 @@ _OPEN: dict[str, Callable[[Server], object]] = {
     "pop3": lambda server: Pop3Session.open(server, ignore),
     "smtp": lambda server: SmtpSession.connect(server, "", ignore),
 }
-# How the sign-in begins, by PLAIN in two steps and in one; `%b` stands for the tag.
+# How the sign-in begins, in two steps and in one; `%b` stands for what says so.
 _GREETINGS = {
-    "imap": b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN%b] hi\r\n",
+    "imap": b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=OAUTHBEARER%b] hi\r\n",
     "pop3": b"+OK hi\r\n",
     "smtp": b"220 hi\r\n",
 }
 _OFFERS = {
-    "CAPA": b"+OK\r\nSASL PLAIN\r\nUSER\r\n.\r\n",
-    "EHLO": b"250-hi\r\n250 AUTH PLAIN LOGIN\r\n",
+    "CAPA": b"+OK\r\nSASL PLAIN OAUTHBEARER\r\nUSER\r\n.\r\n",
+    "EHLO": b"250-hi\r\n250 AUTH PLAIN LOGIN OAUTHBEARER\r\n",
 }
 
 
@@ -63,9 +64,12 @@ def _refusing(protocol: str, look: Callable[[], None], *, at_once: bool) -> Call
 
 
 @pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("kind", ["secret", "bearer"])
 @pytest.mark.parametrize("protocol", _OPEN)
-def test_nothing_shows_it_while_signing_in(protocol: str, at_once: bool) -> None:
-    """Whatever of this package is alive then."""
+def test_nothing_shows_it_while_signing_in(
+    authority: Authority, protocol: str, kind: str, at_once: bool
+) -> None:
+    """Whatever of this package is alive then, for a password and an access token."""
     forms = {SECRET, *sasl.hidden_forms(sasl.plain("ann", SECRET)), *sasl.hidden_forms(SECRET.encode())}
     looks: list[int] = []
     shown: list[str] = []
@@ -80,9 +84,19 @@ def test_nothing_shows_it_while_signing_in(protocol: str, at_once: bool) -> None
             with contextlib.suppress(AttributeError):  # left half made by another test
                 shown.extend(type(item).__name__ for form in forms if form in repr(item))
 
-    with ScriptedServer(_refusing(protocol, look, at_once=at_once)) as server:
-        ann = Credential("secret", "ann", SECRET)
-        settings = Server(protocol, "127.0.0.1", server.port, "none", credential=ann, timeout=30.0)
+    certificate = authority.issue(f"looking-{protocol}", "127.0.0.1")
+    with ScriptedServer(_refusing(protocol, look, at_once=at_once), certificate, seconds=30) as server:
+        ann = Credential(kind, "ann", SECRET)
+        settings = Server(
+            protocol,
+            "127.0.0.1",
+            server.port,
+            credential=ann,
+            timeout=30.0,
+            ca_certificates=str(authority.ca),
+        )
+        if kind == "bearer":
+            forms |= set(sasl.forms_of(SECRET, sasl.bearer(settings)))
         with pytest.raises(EmailError) as caught:
             _OPEN[protocol](settings)
     assert server.errors == []

@@ -19,6 +19,7 @@ from tests.servers.base import HOST
 from tests.servers.bedsite import DOMAIN, HOSTS, SPECIAL_USERS, USERS, Site
 from tests.servers.cyrus import CYRUS_PACKAGES, Cyrus, running_cyrus
 from tests.servers.dovecot import DOVECOT_PACKAGES, running_dovecot
+from tests.servers.dovecotoauth import configure_oauth
 from tests.servers.mailboxes import Mailboxes
 from tests.servers.packages import bed_unavailable, install
 from tests.servers.policy import running_policy
@@ -145,6 +146,7 @@ def _start_somewhere(stack: contextlib.ExitStack) -> Site:
 
 def _start(site: Site, stack: contextlib.ExitStack) -> None:
     stack.enter_context(running_policy(site.ports.policy))
+    configure_oauth(site)
     stack.enter_context(running_dovecot(site))
     stack.enter_context(running_postfix(site))
     stack.enter_context(running_cyrus(site))

@@ -24,6 +24,8 @@ from tests.servers.faults import Fault, Side
 from tests.servers.loopthread import LoopThread
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -54,7 +56,7 @@ class _Link:
         """Carry the bytes of one direction until its end."""
         count, tail = 0, b""
         try:
-            while piece := await reader.read(65536):
+            while piece := self._proxy.rewrite(side, await reader.read(65536)):
                 self._proxy.remember(side, piece)
                 count, tail = count + len(piece), (tail + piece)[-_TAIL:]
                 if self._broken:
@@ -146,11 +148,19 @@ class FaultProxy:
     """The proxy; a context manager.
 
     :param target_port: where the server listens.
-    :param certificate: end TLS here, so that ``Fault.when`` sees plain text; the target is then a plain port.
+    :param certificate: end TLS here, so that ``Fault.when`` sees plain text; the target is then a plain port,
+    :param target_trust: or begins with TLS, which the proxy speaks with it.
+    :param rewrite: gets each piece and the side it comes from, and returns what passes for it.
     """
 
     def __init__(
-        self, target_port: int, target_host: str = HOST, certificate: Certificate | None = None
+        self,
+        target_port: int,
+        target_host: str = HOST,
+        certificate: Certificate | None = None,
+        *,
+        target_trust: ssl.SSLContext | None = None,
+        rewrite: Callable[[Side, bytes], bytes] = lambda _side, piece: piece,
     ) -> None:
         """Prepare; entering the context begins to listen."""
         self.fault: Fault | None = None
@@ -162,6 +172,8 @@ class FaultProxy:
         self.passed: dict[Side, int] = {"client": 0, "server": 0}
         self._target = (target_host, target_port)
         self._context = certificate.server_context() if certificate else None
+        self._target_trust = target_trust
+        self.rewrite = rewrite
         self._seen: dict[Side, bytearray] = {"client": bytearray(), "server": bytearray()}
         self._writers: set[asyncio.StreamWriter] = set()
         self._stack = contextlib.ExitStack()
@@ -215,7 +227,9 @@ class FaultProxy:
             _reset(writer)
             return
         try:
-            server_reader, server_writer = await asyncio.open_connection(*self._target)
+            server_reader, server_writer = await asyncio.open_connection(
+                *self._target, ssl=self._target_trust
+            )
         except OSError:
             _reset(writer)
             return

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["PackagesError", "bed_unavailable", "install", "unpacked"]
+__all__ = ["PackagesError", "bed_unavailable", "install", "run", "unpacked"]
 
 #: Dovecot 2.4, in Debian 13, reads another configuration language than the 2.3 of Debian 12.
 _DEBIAN = "12"
@@ -51,12 +51,12 @@ def install(packages: Sequence[str]) -> list[str]:
         if missing:
             with _daemons_stay_off():
                 if "postfix" in missing:
-                    _run(
+                    run(
                         ["debconf-set-selections"],
                         "postfix postfix/main_mailer_type select No configuration\n",
                     )
-                _run(["apt-get", "update"])
-                _run(["apt-get", "install", "-y", "--no-install-recommends", *_PATIENT, *missing])
+                run(["apt-get", "update"])
+                run(["apt-get", "install", "-y", "--no-install-recommends", *_PATIENT, *missing])
     return missing
 
 
@@ -68,16 +68,16 @@ def unpacked(package: str, sibling: str) -> Path:
     :param sibling: the installed package of the same source, whose version is taken.
     :raises PackagesError: apt could not do it.
     """
-    version = _run(["dpkg-query", "-W", "-f", "${Version}", sibling])
+    version = run(["dpkg-query", "-W", "-f", "${Version}", sibling])
     folder = _UNPACKED / f"{package}_{version}"
     with _one_at_a_time():
         if not folder.exists():
             _UNPACKED.mkdir(parents=True, exist_ok=True)
-            _run(["apt-get", "update"])
+            run(["apt-get", "update"])
             with tempfile.TemporaryDirectory(dir=_UNPACKED) as work:
-                _run(["apt-get", "download", f"{package}={version}"], folder=Path(work))
+                run(["apt-get", "download", f"{package}={version}"], folder=Path(work))
                 (archive,) = Path(work).glob("*.deb")
-                _run(["dpkg", "-x", str(archive), f"{work}/files"])
+                run(["dpkg", "-x", str(archive), f"{work}/files"])
                 Path(work, "files").rename(folder)
     return folder
 
@@ -117,7 +117,14 @@ def _daemons_stay_off() -> Iterator[None]:
         _POLICY.unlink()
 
 
-def _run(command: Sequence[str], text: str | None = None, folder: Path | None = None) -> str:
+def run(command: Sequence[str], text: str | None = None, folder: Path | None = None) -> str:
+    """Run a package manager's command.
+
+    :param text: its standard input.
+    :param folder: where it runs.
+    :return: its output.
+    :raises PackagesError: it failed.
+    """
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(
         command,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Ports", "reservations"]
 
 #: Below 32768, where Linux begins to hand out ports to clients, and above what services use.
-_FIRST, _BLOCK, _BLOCKS = 20000, 16, 750
+_FIRST, _BLOCK, _BLOCKS = 20000, 20, 600
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Ports:
     cyrus_prefixed: int
     cyrus_pop3: int
     cyrus_pop3s: int
+    authority: int
 
 
 def reservations(hosts: Sequence[str]) -> Generator[Ports, None, None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tests.servers.sessions import end_session, note_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["ServerProcess", "ServerStartError"]
@@ -63,16 +63,30 @@ class ServerProcess:
 
         :raises ServerStartError: it ended, or did not do so in time.
         """
+
+        def greets() -> bool:
+            with socket.create_connection((host, port), 2) as connection:
+                connection.settimeout(5)
+                return connection.recv(200).startswith(greeting)
+
+        self.wait_until(greets, f"greet on {host}:{port}")
+
+    def wait_until(self, ready: Callable[[], bool], what: str) -> None:
+        """Wait until the server is ready.
+
+        :param ready: asks it; False or an OSError mean not yet.
+        :param what: what it should do, for the error.
+        :raises ServerStartError: it ended, or did not do so in time.
+        """
         end = time.monotonic() + _START_SECONDS
         while time.monotonic() < end:
             if self._process.poll() is not None:
                 raise ServerStartError(f"{self._process.args!r} ended with {self._process.returncode}")
-            with contextlib.suppress(OSError), socket.create_connection((host, port), 2) as connection:
-                connection.settimeout(5)
-                if connection.recv(200).startswith(greeting):
+            with contextlib.suppress(OSError):
+                if ready():
                     return
             time.sleep(0.02)
-        raise ServerStartError(f"{self._process.args!r} did not greet on {host}:{port}")
+        raise ServerStartError(f"{self._process.args!r} did not {what}")
 
     def kill(self) -> None:
         """End it and its children in the middle of whatever they do."""

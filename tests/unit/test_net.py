@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_email_conn.errors import ConnectError, NetworkError
-from airflow_email_conn.net import Stream, Trust
+from airflow_email_conn.net import Stream
+from airflow_email_conn.trust import Trust
 
 
 def test_a_family_that_the_kernel_lacks_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,10 +89,9 @@ class Conversation:
         on_data: OnData | None = None,
         on_literal: OnLiteral | None = None,
         on_status: OnStatus | None = None,
-        answer: bytes | None = None,
     ) -> Status:
         """Send one command and take everything up to its end: its tagged status. See `Exchange`."""
-        exchange = Exchange(command, on_data, on_literal, on_status, answer=answer)
+        exchange = Exchange(command, on_data, on_literal, on_status)
         self.run_all([exchange])
         assert exchange.status is not None
         return exchange.status
@@ -144,7 +143,7 @@ class Conversation:
             if left < 0:
                 raise ProtocolError("the IMAP server sent more octets of answers than one command can have")
             if isinstance(event, Continuation):
-                self._continue(oldest, deadline)
+                self._continue(oldest, event, deadline)
             else:
                 deadline.pause()  # a slow file is not the server's fault
                 self._hand_out(event, router)
@@ -170,10 +169,12 @@ class Conversation:
                 raise servers.unavailable("the IMAP server ended the session", event)
         router.take(event)
 
-    def _continue(self, exchange: Exchange, deadline: Deadline) -> None:
-        answer, exchange.answer = exchange.answer, None
-        # RFC 9051 6.2.2: "*" cancels an exchange that we have no more to say in.
-        self._stream.write((b64encode(answer) if answer is not None else b"*") + b"\r\n", deadline)
+    def _continue(self, exchange: Exchange, asked: Continuation, deadline: Deadline) -> None:
+        line = b"*"  # RFC 9051 6.2.2: cancels an exchange that we have no more to say in
+        if exchange.answers:
+            exchange.challenge = asked.text
+            line = b64encode(exchange.answers.pop(0))
+        self._stream.write(line + b"\r\n", deadline)
 
     def _next(self, deadline: Deadline) -> Event:
         """The next event; what may be sent is sent before waiting for it."""

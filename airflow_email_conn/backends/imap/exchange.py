@@ -53,7 +53,8 @@ class Exchange:
     :param begun: whether what has come of the answer was passed on: it must go on before any other begins.
     :param again: called before the command is sent once more, on a new connection.
     :param alone: it may be sent once more: not so where one mail of many may be to blame.
-    :param answer: sent, in base64, when the server asks for more.
+    :param answers: sent in base64, one each time the server asks for more; taken out as they are sent.
+    :param challenge: what the server asked with, the last time that there was an answer.
     :param status: the tagged end, OK, NO or BAD, once it has come.
     :param error: why there is no status: the session broke over this one.
     """
@@ -68,7 +69,8 @@ class Exchange:
     begun: Callable[[], bool] = _never
     again: Callable[[], None] = _nothing
     alone: bool = True
-    answer: bytes | None = field(default=None, repr=False)
+    answers: list[bytes] = field(default_factory=list, repr=False)
+    challenge: bytes = field(default=b"", repr=False)
     status: Status | None = None
     error: EmailError | None = None
 

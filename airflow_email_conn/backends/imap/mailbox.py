@@ -159,6 +159,11 @@ class ImapMailbox:
 
     # ------------------------------------------------------------ waiting
 
+    @property
+    def signed_in_until(self) -> float | None:
+        """See `Watchable.signed_in_until`."""
+        return self._session.signed_in_until
+
     def watch(self, folder: str = "INBOX", *, flags: bool = False) -> Idle:
         """See `Watchable.watch`. What came since the search that entered the folder is told at once."""
         self._folders.enter(folder)

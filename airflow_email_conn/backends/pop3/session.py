@@ -15,8 +15,9 @@ from airflow_email_conn.errors import (
     TLSError,
     UnavailableError,
 )
-from airflow_email_conn.net import Stream, Trust
-from airflow_email_conn.wire import sasl
+from airflow_email_conn.net import Stream
+from airflow_email_conn.trust import Trust
+from airflow_email_conn.wire import sasl, tokens
 from airflow_email_conn.wire.pop3 import commands, servers
 from airflow_email_conn.wire.pop3.engine import Answer, Pop3Engine
 from airflow_email_conn.wire.pop3.listing import CapabilityList
@@ -46,13 +47,15 @@ class Request:
 
     :param take: called with the body, piece by piece.
     :param limit: octets that the body may have; more is a server that never stops.
-    :param reply: sent when the server asks for more (AUTH).
+    :param replies: lines, one to be sent each time the server asks for more (AUTH).
+    :param on_asked: called with the text with which it asks.
     """
 
     command: Command
     take: Take | None = None
     limit: int = _MAX_LIST
-    reply: bytes | None = field(default=None, repr=False)
+    replies: tuple[bytes, ...] = field(default=(), repr=False)
+    on_asked: Callable[[str], object] | None = None
 
 
 class Pop3Session:
@@ -78,12 +81,13 @@ class Pop3Session:
         :raises SettingsError, CapabilityError: the credential cannot be sent.
         :raises ConnectError, TLSError, DeadlineError, AuthenticationError, UnavailableError, ProtocolError:
         """
-        if server.credential.kind not in {"none", "secret"}:
-            raise CapabilityError("signing in to POP3 by OAuth is not available in this version")
+        if server.credential.kind not in {"none", "secret", "bearer"}:
+            raise CapabilityError("signing in to POP3 by OAuth takes an access token (bearer)")
+        token_answers = sasl.bearer(server) if server.credential.kind == "bearer" else {}
         session = cls(Stream.connect(server.host, server.port, server.timeout, on_step))
         try:
             session._greet(server, on_step)
-            session._sign_in(server.credential, on_step)
+            session._sign_in(server.credential, token_answers, on_step)
         except BaseException:
             session._stream.close()
             raise
@@ -147,12 +151,17 @@ class Pop3Session:
         self._stream.start_tls(trust, agreed=True)
         self._engine = Pop3Engine()
 
-    def _sign_in(self, credential: Credential, on_step: OnStep) -> None:
+    def _sign_in(
+        self, credential: Credential, token_answers: Mapping[str, tuple[bytes, bytes]], on_step: OnStep
+    ) -> None:
         on_step("sign in")
-        if credential.kind == "secret":
+        if credential.kind != "none":
             if self.has("UTF8"):  # RFC 6856 2: mails with UTF-8 headers as they are, not in a changed form
                 self.run(Request(commands.UTF8))
-            self._authenticate(credential.user, credential.secret)
+            if credential.kind == "bearer":
+                self._authenticate_by_token(credential, token_answers)
+            else:
+                self._authenticate(credential.user, credential.secret)
             self._signed_in = True
             self._learn()  # RFC 2449 5: some hold only now, some have become others
         self._signed_in = True
@@ -161,11 +170,12 @@ class Pop3Session:
         """Sign in, once, by one mechanism."""
         message = sasl.plain(user, secret)
         self._engine.hide(*sasl.hidden_forms(message), *sasl.hidden_forms(secret.encode()))
-        if "PLAIN" in (self._capabilities or {}).get("SASL", ()):
-            command = commands.auth_plain(message)
+        if "PLAIN" in self._mechanisms():
+            command = commands.auth("PLAIN", message)
             line = commands.answer(message)
             # RFC 5034 4: a server that asks although it has been told everything is given up.
-            answer = self.run(Request(command, reply=commands.CANCEL if line in command.line else line))
+            replies = (commands.CANCEL if line in command.line else line,)
+            answer = self.run(Request(command, replies=replies))
         elif not self.tells or self.has("USER"):
             secretly = commands.password(secret)
             answer = self.run(Request(commands.user(user)))
@@ -180,6 +190,30 @@ class Pop3Session:
             raise CapabilityError("the POP3 server takes no passwords; choose another credential")
         if not answer.ok:
             raise servers.sign_in_refusal(user, answer)
+
+    def _authenticate_by_token(
+        self, credential: Credential, token_answers: Mapping[str, tuple[bytes, bytes]]
+    ) -> None:
+        """Sign in, once, by one mechanism."""
+        mechanism = sasl.choose("bearer", self._mechanisms())
+        if mechanism is None:
+            raise CapabilityError(tokens.demand("POP3", self._mechanisms()))
+        hidden = sasl.forms_of(credential.secret, token_answers)
+        self._engine.hide(*hidden)
+        message, last_word = token_answers[mechanism]
+        command = commands.auth(mechanism, message)
+        lines = (commands.answer(message), commands.answer(last_word))
+        replies = lines[1:] if lines[0] in command.line else lines
+        asked: list[str] = []
+        with tokens.who_hangs_up(credential.user):
+            answer = self.run(Request(command, replies=replies, on_asked=asked.append))
+        if not answer.ok:
+            objection = sasl.objection(asked[-1] if asked else "", hidden)
+            raise servers.token_refusal(credential.user, answer, objection)
+
+    def _mechanisms(self) -> frozenset[str]:
+        """SASL mechanisms that the server offers, in upper case."""
+        return (self._capabilities or {}).get("SASL", frozenset())
 
     # ------------------------------------------------------------ commands
 
@@ -235,8 +269,12 @@ class Pop3Session:
         """Take the answer to a command, with its body."""
         deadline = self._deadline(request.command.name)
         answer = self._answer(deadline)
-        if answer.kind == "+" and request.reply is not None:
-            self._stream.write(request.reply, deadline)
+        for reply in request.replies:
+            if answer.kind != "+":
+                break
+            if request.on_asked:
+                request.on_asked(answer.text)
+            self._stream.write(reply, deadline)
             answer = self._answer(deadline)
         if answer.kind == "+":
             raise ProtocolError(f"the POP3 server asks for more than {request.command.name} has to say")

@@ -16,8 +16,9 @@ from airflow_email_conn.errors import (
     UnavailableError,
     clean,
 )
-from airflow_email_conn.net import Deadline, Stream, Trust
-from airflow_email_conn.wire import sasl
+from airflow_email_conn.net import Deadline, Stream
+from airflow_email_conn.trust import Trust
+from airflow_email_conn.wire import sasl, tokens
 from airflow_email_conn.wire.smtp import protocol as smtp
 from airflow_email_conn.wire.smtp.refusals import explain
 
@@ -29,10 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["SmtpSession"]
 
 _QUIT_SECONDS = 5.0
-# What may be named in a message: anything else would be a text that the server chose.
-_MECHANISMS = frozenset(
-    {"CRAM-MD5", "DIGEST-MD5", "GSSAPI", "NTLM", "OAUTHBEARER", "SCRAM-SHA-256", "XOAUTH2"}
-)
+_CHALLENGE = 334  # RFC 4954 4: the sign-in goes on
 _CLOSING = 421  # RFC 5321 4.2.3: this connection ends, whatever was asked
 
 
@@ -57,14 +55,14 @@ class SmtpSession:
         :raises SettingsError, CapabilityError: before anything is sent.
         :raises ConnectError, TLSError, DeadlineError, NetworkError, AuthenticationError, ServerError:
         """
-        answers = _answers(server.credential)
+        answers = _answers(server)
         stream = Stream.connect(server.host, server.port, server.timeout, on_step)
         session = cls(stream, hello)
         try:
             session._start(server, on_step)
             if answers:
                 on_step("sign in")
-                session._sign_in(server, answers)
+                session._sign_in(server.credential, answers)
         except BaseException:  # also when the task is cancelled meanwhile: no socket may stay behind
             session.abandon()
             raise
@@ -193,27 +191,32 @@ class SmtpSession:
         self._parser = smtp.ReplyParser()
         self.extensions = smtp.Extensions()
 
-    def _sign_in(self, server: Server, answers: dict[str, tuple[bytes, ...]]) -> None:
-        mechanism = sasl.choose(self.extensions.auth)
+    def _sign_in(self, credential: Credential, answers: dict[str, tuple[bytes, ...]]) -> None:
+        mechanism = sasl.choose(credential.kind, self.extensions.auth)
         if mechanism is None:
-            raise CapabilityError(self._no_mechanism())
-        secret = server.credential.secret.encode()
-        self._parser.hide(*sasl.hidden_forms(secret), *sasl.hidden_forms(answers["PLAIN"][0]))
+            raise CapabilityError(self._no_mechanism(credential))
+        hidden = sasl.forms_of(credential.secret, answers)
+        self._parser.hide(*hidden)
         pending = list(answers[mechanism])
-        initial = pending.pop(0) if mechanism == "PLAIN" else None
-        reply = self.command(smtp.auth(mechanism, initial), "sign in")
-        while reply.code == 334 and pending:
+        line, begun = smtp.auth(mechanism, None if mechanism == "LOGIN" else pending[0])
+        del pending[: int(begun)]
+        reply = self.command(line, "sign in")
+        told = ""
+        while reply.code == _CHALLENGE and pending:
+            told = reply.text
             reply = self.command(smtp.auth_answer(pending.pop(0)), "sign in")
-        if reply.code == 334:
+        if reply.code == _CHALLENGE:
             self.write(smtp.CANCEL, "sign in")
             raise ProtocolError(f"{self.where} asks for more than {mechanism} has to say")
         if not reply.positive:
-            raise self._sign_in_error(server.credential.user, reply)
+            raise self._sign_in_error(credential, reply, sasl.objection(told, hidden))
 
-    def _no_mechanism(self) -> str:
-        if self.extensions.auth:
-            known = ", ".join(sorted(_MECHANISMS & self.extensions.auth)) or "others"
-            return f"{self.where} offers none of the sign-ins PLAIN and LOGIN, only {known}"
+    def _no_mechanism(self, credential: Credential) -> str:
+        offered = self.extensions.auth
+        if credential.kind == "bearer":
+            return f"{self.where}: {tokens.demand('SMTP', offered)}"
+        if offered:
+            return f"{self.where} offers none of the sign-ins PLAIN and LOGIN, only {sasl.named(offered)}"
         if not self._stream.encrypted and "STARTTLS" in self.extensions:
             return f"{self.where} offers sign-in only after STARTTLS: choose security 'starttls'"
         return (
@@ -221,11 +224,13 @@ class SmtpSession:
             "or the submission port (587 or 465)"
         )
 
-    def _sign_in_error(self, user: str, reply: smtp.Reply) -> ServerError:
+    def _sign_in_error(self, credential: Credential, reply: smtp.Reply, objection: str) -> ServerError:
         if reply.temporary:
-            message = f"{self.where} cannot take the sign-in of '{clean(user)}' now"
+            message = f"{self.where} cannot take the sign-in of '{clean(credential.user)}' now"
             return UnavailableError(message, reply.text)
-        return refused_sign_in(self.where, reply, user)
+        if credential.kind == "bearer":
+            return _refused_token(self.where, reply, credential.user, objection)
+        return refused_sign_in(self.where, reply, credential.user)
 
 
 def refused_sign_in(where: str, reply: smtp.Reply, user: str = "") -> AuthenticationError:
@@ -239,10 +244,21 @@ def refused_sign_in(where: str, reply: smtp.Reply, user: str = "") -> Authentica
     return AuthenticationError(f"{where} refused the sign-in{of_user}: {mend}", reply.text)
 
 
-def _answers(credential: Credential) -> dict[str, tuple[bytes, ...]]:
+def _refused_token(where: str, reply: smtp.Reply, user: str, objection: str) -> AuthenticationError:
+    """The error for a refused access token. :param objection: what the server explained before; or empty."""
+    known = explain(reply.status, reply.text)
+    mend = (known.token_mend if known else "") or tokens.advice("SMTP AUTH")
+    message = f"{where} refused the access token of '{clean(user)}': {mend}"
+    return AuthenticationError(message, tokens.explained(reply.text, objection))
+
+
+def _answers(server: Server) -> dict[str, tuple[bytes, ...]]:
     """What each mechanism will say; empty for no sign-in. Made before connecting."""
+    credential = server.credential
     if credential.kind == "none":
         return {}
+    if credential.kind == "bearer":
+        return {**sasl.bearer(server)}
     if credential.kind != "secret":
         raise CapabilityError(f"sending by SMTP with credential {credential.kind!r} is not possible yet")
     return {

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.errors import AuthenticationError, ServerError, UnavailableError, clean
+from airflow_email_conn.wire import tokens
 
 if TYPE_CHECKING:
     from airflow_email_conn.wire.imap.engine import Status
@@ -22,6 +23,7 @@ __all__ = [
     "is_transient",
     "refusal",
     "sign_in_refusal",
+    "token_refusal",
     "unavailable",
 ]
 
@@ -54,10 +56,23 @@ _SIGN_IN_MENDS = {  # RFC 5530 3
     "CONTACTADMIN": "the mailbox is blocked; ask its administrator",
     "AUTHORIZATIONFAILED": "the user may not use this mailbox",
 }
+# Those of them that are not about a password.
+_TOKEN_MENDS = {code: _SIGN_IN_MENDS[code] for code in ("CONTACTADMIN", "AUTHORIZATIONFAILED")}
 _APP_PASSWORD = re.compile(
     r"application-specific password"  # Gmail: "[ALERT] Application-specific password required: ..."
     r"|web login required",  # Gmail: "[WEBALERT ...] Web login required."
     re.IGNORECASE,
+)
+
+
+# What servers say of access tokens that they refuse, in lower case.
+_TOKEN_TEXTS = (
+    # Exchange Online: "NO AUTHENTICATE failed." (the page that the mend names)
+    ("authenticate failed", tokens.exchange("IMAP.AccessAsUser.All", "IMAP.AccessAsApp")),
+    # Gmail: "[ALERT] Your account is not enabled for IMAP use. ..." (https://support.google.com/mail/answer/7126229)
+    ("not enabled for imap", "IMAP is switched off in the settings of the mailbox"),
+    # Gmail says this of tokens and of passwords, with the code AUTHENTICATIONFAILED
+    ("invalid credentials (failure)", tokens.GMAIL),
 )
 
 
@@ -121,6 +136,22 @@ def sign_in_refusal(user: str, status: Status) -> ServerError:
         mend = "this account needs an app password instead of its own"
     # Not its repr, which doubles the backslash of Exchange's users (CORP\robot).
     return AuthenticationError(f"the IMAP server refused the sign-in of '{clean(user)}': {mend}", status.text)
+
+
+def token_refusal(user: str, status: Status, objection: str) -> ServerError:
+    """The error for a refused access token.
+
+    :param objection: what the server explained before; or empty.
+    """
+    if is_transient(status):
+        return unavailable(f"the IMAP server cannot take the sign-in of '{clean(user)}' now", status)
+    text = status.text.lower()
+    known = next((mend for part, mend in _TOKEN_TEXTS if part in text), "")
+    mend = known or _TOKEN_MENDS.get(status.code) or tokens.advice("IMAP")
+    return AuthenticationError(
+        f"the IMAP server refused the access token of '{clean(user)}': {mend}",
+        tokens.explained(status.text, objection),
+    )
 
 
 def _code(status: Status) -> str:

@@ -20,7 +20,7 @@ __all__ = [
     "UTF8",
     "Command",
     "answer",
-    "auth_plain",
+    "auth",
     "dele",
     "password",
     "retr",
@@ -81,10 +81,17 @@ def _with_text(verb: str, name: str, value: str) -> Command:
     return Command(verb, line)
 
 
-def auth_plain(message: bytes) -> Command:
-    """AUTH PLAIN with its message, or without it where the line would be too long (RFC 5034 4)."""
-    line = b"AUTH PLAIN " + answer(message)
-    return Command("AUTH", line if len(line) <= _MAX_LINE else b"AUTH PLAIN\r\n")
+def auth(mechanism: str, message: bytes) -> Command:
+    """AUTH with its message, or without it where the line would be too long (RFC 5034 4).
+
+    Exchange takes XOAUTH2 in two lines only.
+
+    :param mechanism: one of ours, never the server's text.
+    """
+    begin = b"AUTH " + mechanism.encode()
+    line = begin + b" " + answer(message)
+    in_one = len(line) <= _MAX_LINE and mechanism != "XOAUTH2"
+    return Command("AUTH", line if in_one else begin + b"\r\n")
 
 
 def answer(message: bytes) -> bytes:

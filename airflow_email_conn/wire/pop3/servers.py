@@ -9,11 +9,12 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.errors import AuthenticationError, ServerError, UnavailableError, clean
+from airflow_email_conn.wire import tokens
 
 if TYPE_CHECKING:
     from airflow_email_conn.wire.pop3.engine import Answer
 
-__all__ = ["check", "is_transient", "refusal", "sign_in_refusal"]
+__all__ = ["check", "is_transient", "refusal", "sign_in_refusal", "token_refusal"]
 
 _TRANSIENT_CODES = {
     "IN-USE": "another session has the mailbox open",  # RFC 2449 8.1.2
@@ -43,6 +44,10 @@ _APP_PASSWORD = re.compile(
     re.IGNORECASE,
 )
 
+# Exchange Online, of tokens too: "-ERR Authentication failure: unknown user name or bad password." (the page
+# that the mend names)
+_EXCHANGE_TOKEN = re.compile(r"authentication failure: unknown user name", re.IGNORECASE)
+
 
 def is_transient(answer: Answer) -> bool:
     """Whether the same may succeed later."""
@@ -70,6 +75,24 @@ def sign_in_refusal(user: str, answer: Answer) -> ServerError:
     if _APP_PASSWORD.search(answer.text):
         mend = "this account needs an app password instead of its own"
     return AuthenticationError(f"the POP3 server refused the sign-in of '{who}': {mend}", answer.text)
+
+
+def token_refusal(user: str, answer: Answer, objection: str) -> ServerError:
+    """The error for a refused access token.
+
+    :param objection: what the server explained before; or empty.
+    """
+    if is_transient(answer):
+        return sign_in_refusal(user, answer)
+    mend = tokens.advice("POP3")
+    if answer.code == "SYS/PERM":
+        mend = _PERMANENT_MENDS[answer.code]
+    elif _EXCHANGE_TOKEN.search(answer.text):
+        mend = tokens.exchange("POP.AccessAsUser.All", "POP.AccessAsApp")
+    return AuthenticationError(
+        f"the POP3 server refused the access token of '{clean(user)}': {mend}",
+        tokens.explained(answer.text, objection),
+    )
 
 
 def check(command: str, answer: Answer) -> None:

@@ -37,6 +37,7 @@ CANCEL = b"*\r\n"  # gives up an AUTH exchange (RFC 4954 4)
 # RFC 5321 4.5.3.1.5 allows 512 octets for a line; Exchange and Gmail stay below 1000.
 _MAX_LINE = 4096
 _MAX_LINES = 200
+_MAX_COMMAND = 512  # octets of a command with its CRLF (RFC 5321 4.5.3.1.4)
 
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |$)")  # RFC 2034 4
@@ -242,18 +243,23 @@ def rcpt(address: str, *, utf8: bool = False) -> bytes:
     return f"RCPT TO:<{_path('to', address, utf8)}>\r\n".encode()
 
 
-def auth(mechanism: str, initial: bytes | None = None) -> bytes:
-    """AUTH (RFC 4954 4).
+def auth(mechanism: str, initial: bytes | None = None) -> tuple[bytes, bool]:
+    """AUTH (RFC 4954 4), and whether the first answer is in it: one that is too long waits to be asked for.
 
     :param mechanism: one of ours, never the server's text.
     :param initial: the first answer when the mechanism begins with the client; not yet in base64.
     """
-    return b"AUTH " + mechanism.encode() + (b"\r\n" if initial is None else b" " + auth_answer(initial))
+    begin = b"AUTH " + mechanism.encode()
+    if initial is not None:
+        line = begin + b" " + auth_answer(initial)
+        if len(line) <= _MAX_COMMAND:
+            return line, True
+    return begin + b"\r\n", False
 
 
 def auth_answer(answer: bytes) -> bytes:
-    """A line of an AUTH exchange; an empty initial answer is `=` (RFC 4954 4)."""
-    return (binascii.b2a_base64(answer, newline=False) or b"=") + b"\r\n"
+    """A line of an AUTH exchange (RFC 4954 4)."""
+    return binascii.b2a_base64(answer, newline=False) + b"\r\n"
 
 
 def _hello_name(name: str) -> str:

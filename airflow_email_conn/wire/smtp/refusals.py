@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from airflow_email_conn.wire import tokens
+
 __all__ = ["Explanation", "explain"]
 
 
@@ -17,6 +19,7 @@ class Explanation:
     :param source: where that is described.
     :param mend: what to do.
     :param sign_in: it is about signing in, even where it comes as an answer to another command.
+    :param token_mend: what to do where it refused an access token; empty where nothing particular is known.
     """
 
     status: str
@@ -25,6 +28,7 @@ class Explanation:
     source: str
     mend: str
     sign_in: bool = True
+    token_mend: str = ""
 
 
 _EXCHANGE = "Exchange Online"
@@ -33,6 +37,14 @@ _BASIC_ENDS = (
     "exchange-online-to-retire-basic-auth-for-client-submission-smtp-auth/4114750"
 )
 _CLIENT_SUBMISSION = "https://learn.microsoft.com/exchange/clients-and-mobile-in-exchange-online/authenticated-client-smtp-submission"
+_ALLOW_SMTP_AUTH = (
+    "SMTP AUTH is switched off for the tenant or the mailbox: "
+    "an administrator has to allow 'Authenticated SMTP' for it"
+)
+_CONDITIONAL_ACCESS = (
+    "the tenant refuses it (conditional access, or SMTP AUTH switched off for the tenant or the mailbox): "
+    "its sign-in log tells an administrator the reason"
+)
 _USE_OAUTH = "use an OAuth credential or the connection type microsoft365"
 
 # The first row that fits counts, so the more particular one stands first.
@@ -42,8 +54,8 @@ _TABLE = (
         "smtpclientauthentication is disabled",
         _EXCHANGE,
         _CLIENT_SUBMISSION,
-        "SMTP AUTH is switched off for the tenant or the mailbox: "
-        f"an administrator has to allow 'Authenticated SMTP' for it, or {_USE_OAUTH}",
+        f"{_ALLOW_SMTP_AUTH}, or {_USE_OAUTH}",
+        token_mend=_ALLOW_SMTP_AUTH,
     ),
     Explanation(
         "5.7.139",
@@ -66,6 +78,7 @@ _TABLE = (
         _CLIENT_SUBMISSION,
         "user or secret is wrong, or the tenant blocks passwords (security defaults, conditional access, "
         f"SMTP AUTH switched off): check them, or {_USE_OAUTH}",
+        token_mend=_CONDITIONAL_ACCESS,
     ),
     Explanation("5.7.30", "", _EXCHANGE, _BASIC_ENDS, f"passwords no longer work for sending: {_USE_OAUTH}"),
     Explanation(
@@ -83,6 +96,7 @@ _TABLE = (
         _CLIENT_SUBMISSION,
         "user or secret is wrong, or passwords are switched off for this mailbox: "
         f"check them, or {_USE_OAUTH}",
+        token_mend=tokens.exchange("SMTP.Send", "SMTP.SendAsApp"),
     ),
     Explanation(
         "5.7.60",
@@ -113,6 +127,7 @@ _TABLE = (
         "Gmail",
         "https://support.google.com/mail/?p=BadCredentials",
         "user or secret is wrong; Gmail takes an app password, never the account's own",
+        token_mend=tokens.GMAIL,
     ),
 )
 

@@ -70,7 +70,9 @@ def test_a_mailbox_in_three_fields() -> None:
 
 def test_microsoft365() -> None:
     """Both directions are Graph, servers and their security are ignored, and no certificate check is off."""
-    oauth = OAuth("https://login.microsoftonline.com/contoso.com", "app")
+    scopes = ("https://graph.microsoft.com/.default",)
+    hosts = ("graph.microsoft.com",)
+    oauth = OAuth("https://login.microsoftonline.com/contoso.com", "app", scopes, hosts=hosts)
     credential = Credential("oauth_client_credentials", "a@example.com", "client-secret", oauth)
     graph = Server(
         "graph", "graph.microsoft.com", 443, credential=credential, url="https://graph.microsoft.com"
@@ -188,7 +190,9 @@ def test_tenant_for_sending_only() -> None:
     values = {"outgoing_host": "smtp.office365.com", "outgoing_credential": "oauth_client_credentials"}
     values |= {"outgoing_user": "a@contoso.com", "outgoing_secret": "s", "client_id": "app"}
     oauth = outgoing(MAILBOX | values).credential.oauth
-    assert oauth == OAuth("https://login.microsoftonline.com/contoso.com", "app")
+    scopes = ("https://outlook.office365.com/.default",)
+    hosts = ("smtp.office365.com",)
+    assert oauth == OAuth("https://login.microsoftonline.com/contoso.com", "app", scopes, hosts=hosts)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +244,69 @@ def test_sending_takes_what_is_not_different() -> None:
     values = OAUTH | {"scopes": ["s"], "outgoing_secret": "own"}
     assert outgoing(values).credential.oauth == incoming(values).credential.oauth
     other = outgoing(values | {"outgoing_authority": "https://id.example.org/"}).credential.oauth
-    assert other == OAuth("https://id.example.org", "app", ())
+    assert other == OAuth("https://id.example.org", "app", (), hosts=("out.example.com",))
+
+
+EXCHANGE = {"login": "a@contoso.com", "client_id": "app", "host": "outlook.office365.com"}
+PERSON = EXCHANGE | {"credential": "oauth_device_flow"}
+APPLICATION = EXCHANGE | {"credential": "oauth_client_credentials", "password": "s"}
+_PERSONAL = "https://outlook.office.com/"
+
+
+@pytest.mark.parametrize(
+    ("values", "read", "sent"),
+    [
+        (APPLICATION, ["https://outlook.office365.com/.default"], ["https://outlook.office365.com/.default"]),
+        (PERSON, [f"{_PERSONAL}IMAP.AccessAsUser.All", f"{_PERSONAL}SMTP.Send"], None),
+        (
+            PERSON | {"incoming_protocol": "pop3", "outgoing_protocol": "none"},
+            [f"{_PERSONAL}POP.AccessAsUser.All"],
+            [],
+        ),
+        (
+            PERSON | {"outgoing_credential": "oauth_device_flow", "outgoing_user": "b@contoso.com"},
+            [f"{_PERSONAL}IMAP.AccessAsUser.All"],
+            [f"{_PERSONAL}SMTP.Send"],
+        ),
+        (
+            APPLICATION | {"host": "outlook.office365.us", "authority": "https://login.microsoftonline.us/t"},
+            ["https://outlook.office365.us/.default"],
+            ["https://outlook.office365.us/.default"],
+        ),
+        (
+            PERSON
+            | {
+                "host": "mx.example.org",
+                "authority": "https://id.example.org/x",
+                "outgoing_host": "o.example",
+            },
+            [],
+            [],
+        ),
+        (GRAPH, ["https://graph.microsoft.com/.default"], None),
+        (PERSON | {"scopes": ["mine"]}, ["mine"], None),
+    ],
+)
+def test_default_scopes(values: dict[str, Any], read: list[str], sent: list[str] | None) -> None:
+    """Microsoft's by host, flow and what is used; directions that share a sign-in share the scopes (None)."""
+    settings = parse(values)
+
+    def scopes(server: Server | None) -> list[str]:
+        oauth = server.credential.oauth if server else None
+        return list(oauth.scopes) if oauth else []
+
+    assert scopes(settings.incoming) == read
+    assert scopes(settings.outgoing) == (read if sent is None else sent)
+
+
+def test_assertion_file() -> None:
+    """It stands in for the client secret; the hosts that the deployment allows go with the client."""
+    values = OAUTH | {"password": None, "client_assertion_file": "/run/${USER_NAME:-me}.jwt"}
+    globs = ("*.example.com", "login.microsoftonline.com")
+    credential = parse(values, allowed_hosts=globs).incoming.credential
+    assert credential.oauth.assertion_file == "/run/me.jwt"
+    assert credential.oauth.allowed_hosts == globs
+    assert credential.secret == ""
 
 
 def test_variable() -> None:

@@ -139,13 +139,15 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (OAUTH | {"password": None}, "password", "client certificate"),
     (OAUTH | {"incoming_security": "none"}, "incoming_security", "TLS"),
     (OAUTH | {"scopes": [1]}, "scopes", "one per line"),
+    (OAUTH | {"client_assertion_file": "/f"}, "client_assertion_file", "keep one of them"),
+    (DEVICE | {"host": "imap.gmail.com"}, "credential", "app password"),
     (OAUTH | {"scopes": "[" * 9000}, "scopes", "one per line"),
     (OAUTH | {"scopes": ["a" * 9000, "b" * 9000]}, "scopes", "shorten"),
     (OAUTH | {"outgoing_authority": "http://x"}, "outgoing_authority", "https://"),
     (
         OAUTH | {"client_certificate_private_key": KEY_AND_CERTIFICATE},
         "client_certificate_private_key",
-        "remove one",
+        "keep one of them",
     ),
     (
         OAUTH | {"password": None, "client_certificate_private_key": "-----BEGIN CERTIFICATE-----\nx"},

@@ -39,17 +39,20 @@ def test_what_no_sign_in_can_carry(build: object, bad: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offered", "chosen"),
+    ("kind", "offered", "chosen"),
     [
-        ({"LOGIN", "PLAIN", "CRAM-MD5"}, "PLAIN"),
-        ({"LOGIN", "XOAUTH2"}, "LOGIN"),
-        ({"GSSAPI", "XOAUTH2"}, None),
-        (set(), None),
+        ("secret", {"LOGIN", "PLAIN", "CRAM-MD5"}, "PLAIN"),
+        ("secret", {"LOGIN", "XOAUTH2"}, "LOGIN"),
+        ("secret", {"GSSAPI", "XOAUTH2"}, None),
+        ("secret", set(), None),
+        ("bearer", {"PLAIN", "XOAUTH2", "OAUTHBEARER"}, "OAUTHBEARER"),
+        ("bearer", {"PLAIN", "XOAUTH2"}, "XOAUTH2"),
+        ("bearer", {"PLAIN", "LOGIN"}, None),
     ],
 )
-def test_choice(offered: set[str], chosen: str | None) -> None:
-    """One mechanism, PLAIN before LOGIN."""
-    assert sasl.choose(offered) == chosen
+def test_choice(kind: str, offered: set[str], chosen: str | None) -> None:
+    """One mechanism, the better one, and never one of another kind of credential."""
+    assert sasl.choose(kind, offered) == chosen
 
 
 def test_forms_in_which_a_server_could_echo_a_secret() -> None:

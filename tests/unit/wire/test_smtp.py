@@ -137,9 +137,11 @@ def test_commands() -> None:
         "MAIL FROM:<jürgen@b.c> SIZE=7 BODY=8BITMIME SMTPUTF8\r\n".encode()
     )
     assert smtp.rcpt('"a b"@b.c') == b'RCPT TO:<"a b"@b.c>\r\n'
-    assert smtp.auth("LOGIN") == b"AUTH LOGIN\r\n"
-    assert smtp.auth("PLAIN", b"\0a\0b") == b"AUTH PLAIN AGEAYg==\r\n"
-    assert smtp.auth_answer(b"") == b"=\r\n"
+    assert smtp.auth("LOGIN") == (b"AUTH LOGIN\r\n", False)
+    assert smtp.auth("PLAIN", b"\0a\0b") == (b"AUTH PLAIN AGEAYg==\r\n", True)
+    assert smtp.auth("XOAUTH2", b"x" * 371) == (b"AUTH XOAUTH2 " + b"eHh4" * 123 + b"eHg=\r\n", True)
+    assert smtp.auth("XOAUTH2", b"x" * 373) == (b"AUTH XOAUTH2\r\n", False)
+    assert smtp.auth_answer(b"") == b"\r\n"
 
 
 @pytest.mark.parametrize("bad", [*CONTROLS, " ", "> SIZE=1", "<", ">", '"', "@"])

@@ -218,8 +218,10 @@ def test_commands() -> None:
     """As they go out; secrets are in no repr."""
     assert commands.password("a b ü").line == "PASS a b ü\r\n".encode()
     assert commands.top(7).line == b"TOP 7 0\r\n"
-    assert commands.auth_plain(b"\0u\0p").line == b"AUTH PLAIN AHUAcA==\r\n"
-    assert commands.auth_plain(b"\0u\0" + b"p" * 200).line == b"AUTH PLAIN\r\n"
+    assert commands.auth("PLAIN", b"\0u\0p").line == b"AUTH PLAIN AHUAcA==\r\n"
+    assert commands.auth("PLAIN", b"\0u\0" + b"p" * 200).line == b"AUTH PLAIN\r\n"
+    assert commands.auth("OAUTHBEARER", b"x").line == b"AUTH OAUTHBEARER eA==\r\n"
+    assert commands.auth("XOAUTH2", b"x").line == b"AUTH XOAUTH2\r\n"
     assert "hunter2" not in repr(commands.password("hunter2"))
 
 

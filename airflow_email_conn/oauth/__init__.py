@@ -1,0 +1,1 @@
+"""Access tokens by OAuth 2.0, for an application and for a person."""
