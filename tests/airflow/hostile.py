@@ -59,7 +59,11 @@ def endangered(stage: Stage) -> Iterator[Endangered]:
             return connection(stage.servers, **changes)
 
         key = _encrypted_key(stage.servers.certificate)
-        oauth = {"credential": "oauth_client_credentials", "client_id": "some-client", "authority": "a.test"}
+        oauth = {
+            "credential": "oauth_client_credentials",
+            "client_id": "some-client",
+            "authority": "https://localhost:9/a",
+        }
         certificate = {"client_certificate_private_key": key, "client_certificate_password": _KEY_PASSWORD}
         broken = {
             "timeout": _MISTYPED["wrong field"],

@@ -61,6 +61,7 @@ EXPECTED = EmailSettings(
                 "https://login.microsoftonline.com/contoso.onmicrosoft.com",
                 "00000000-0000-0000-0000-000000000001",
                 ("https://outlook.office365.com/.default", "b"),
+                hosts=("out.example.com",),
             ),
         ),
         timeout=20,
@@ -161,7 +162,9 @@ def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = stored(extra=json.dumps(EXTRA))
     hosts = "MX.example.com, *.example.com\nlogin.microsoftonline.com"
     monkeypatch.setenv("AIRFLOW__EMAIL_CONN__ALLOWED_HOSTS", hosts)
-    assert settings_of(connection) == EXPECTED
+    bounded = settings_of(connection)
+    assert bounded.incoming == EXPECTED.incoming
+    assert bounded.outgoing.credential.oauth.allowed_hosts == tuple(hosts.replace(",", " ").split())
     monkeypatch.setenv("AIRFLOW__EMAIL_CONN__ALLOWED_HOSTS", "")
     with pytest.raises(SettingsError, match="allowed_hosts"):
         settings_of(connection)

@@ -270,7 +270,11 @@ def test_pop3(connect: Callable[..., None], bed: Bed) -> None:
 @pytest.mark.parametrize(
     ("extra", "incoming", "outgoing"),
     [
-        ({"credential": "oauth_device_flow"}, "see credential$", "see outgoing_credential, and credential"),
+        (
+            {"connection_type": "microsoft365", "credential": "oauth_device_flow"},
+            "see connection_type$",
+            "see connection_type$",
+        ),
     ],
 )
 def test_later_versions(

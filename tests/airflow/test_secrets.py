@@ -232,7 +232,7 @@ def test_the_search_finds_what_there_is() -> None:
         ("files/told.txt", "refused: A1 LOGIN"),
         ("files/told.txt", "the server closed the connection"),
         ("files/told.txt", "not done within"),
-        ("files/told.txt", "is not available in this version"),
+        ("files/told.txt", "cannot connect to localhost port 9"),
         ("files/told.txt", "Advanced: Timeout (seconds) (timeout): is not a time"),
         ("files/told.txt", "pasword: is not a field of this connection"),
         ("files/told.txt", "Secret (password) (password): stands in the extra"),
