@@ -1,18 +1,19 @@
-"""Requests over https: a deadline for the whole of each, and a bound on what comes back. The only `httpx`."""
+"""Requests over https: a deadline and a bound for each. The only `httpx`."""
 
 from __future__ import annotations
 
-import queue
+import logging
 import re
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from airflow_email_conn.deadline import Deadline
 from airflow_email_conn.errors import (
     ConnectError,
     DeadlineError,
@@ -22,22 +23,25 @@ from airflow_email_conn.errors import (
     SettingsError,
     UnavailableError,
 )
+from airflow_email_conn.incoming import END, Head, Incoming
 from airflow_email_conn.lifeline import on_cut
 from airflow_email_conn.trust import tls_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from typing_extensions import Self
 
     from airflow_email_conn.trust import Trust
 
-__all__ = ["Answer", "HttpsClient"]
+__all__ = ["Answer", "HttpsClient", "retry_after"]
 
 _MAX_BODY: Final = 1024 * 1024  # bytes; a token takes 10 kB, the longest discovery document 5
 _LONGEST_PAUSE: Final = 86400.0  # seconds that a server may ask to be left alone for; more is nonsense
 _SHUT_RDWR: Final = 2
-_SAFE_URL: Final = re.compile(r"[\x21-\x7e]{1,4000}")
+# Graph's delta links have some kB; servers refuse request lines of more than 16.
+_SAFE_URL: Final = re.compile(r"[\x21-\x7e]{1,16000}")
+_SLICE: Final = 64 * 1024  # bytes of a body that are handed to the network at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,21 @@ class Answer:
             raise ProtocolError(f"the answer has the status {self.status_code}")
 
 
+class _Silence(logging.Filter):
+    """Leaves our requests out of httpx's log, which has their addresses in full at INFO: whoever has that of
+    an upload may write into a mail. Requests of others in this process are logged as before.
+    """
+
+    def filter(self, _record: logging.LogRecord) -> bool:
+        """Whether it is to be logged; asked by the thread that logs."""
+        return not getattr(_thread, "is_ours", False)
+
+
+_SILENCE: Final = _Silence()
+_LOGGERS: Final = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
+_thread = threading.local()
+
+
 class HttpsClient:
     """Asks https servers; connections stay open until it is closed. For one thread.
 
@@ -74,8 +93,12 @@ class HttpsClient:
         self._allows = allows
         self._sockets: list[Any] = []
         self._is_given_up = False
+        self._last: Incoming | None = None
+        self._was_sent = False
         self._users = 1  # this object, and a thread that asks
         self._lock = threading.Lock()
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_SILENCE)
         context = trust.context_for_https()
         try:
             self._client = httpx.Client(
@@ -101,7 +124,7 @@ class HttpsClient:
     def request(
         self, method: str, url: str, *, params: Any = None, data: Any = None, headers: Any = None
     ) -> Answer:
-        """One request.
+        """One request, whose time does not grow with what is sent and received.
 
         :param url: https.
         :param params, data: of the query, and of the body as a form; dicts.
@@ -112,21 +135,60 @@ class HttpsClient:
         :raises ConnectError, TLSError, DeadlineError, NetworkError:
         """
         where = self._where(url)
-        request = self._client.build_request(
-            method,
-            url,
-            params=params,
-            data=data,
-            headers=headers,
-            extensions={"timeout": httpx.Timeout(self._timeout).as_dict(), "trace": self._remember},
-        )
-        answer = self._in_time(request, where)
+        deadline = Deadline(self._timeout, f"{where}: no answer")
+        with self._asking(
+            deadline, where, method, url, params=params, data=data, headers=headers
+        ) as incoming:
+            answer = Answer(incoming.status_code, incoming.headers, incoming.text(_MAX_BODY))
         if answer.status_code in {408, 429} or answer.status_code >= 500:
             raise UnavailableError(
                 f"{where} cannot answer now (status {answer.status_code})",
                 retry_after=retry_after(answer.headers, time.time()),
             )
         return answer
+
+    @contextmanager
+    def exchange(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | bytearray | None = None,
+        patience: float = 1.0,
+    ) -> Iterator[Incoming]:
+        """One request, and its answer as it comes in, whatever its status.
+
+        The time for it is given again with every 16 kB that were sent or received, and does not pass while
+        the caller has its turn. Whoever leaves before the end of the answer, leaves the client given up.
+
+        :param url: https.
+        :param body: sent with its length; None for none.
+        :param patience: times the timeout.
+        :raises SettingsError, ConnectError, TLSError, DeadlineError, NetworkError: as `request`.
+        """
+        self._was_sent = False
+        where = self._where(url)
+        deadline = Deadline(self._timeout * patience, f"{method} at {where}", renewable=True)
+        fields = dict(headers) if body is None else {**headers, "Content-Length": str(len(body))}
+        content = None if body is None else _slices(body, deadline)
+        with self._asking(deadline, where, method, url, headers=fields, content=content) as incoming:
+            yield incoming
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether a request was broken off: then its connections are shut down, and nothing more is asked."""
+        return self._is_given_up
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether anything of the last request may have reached the server."""
+        return self._was_sent
+
+    @property
+    def is_left_open(self) -> bool:
+        """Whether the last request was sent, and its answer not waited for to the end."""
+        return self._was_sent and self._last is not None and not self._last.is_over
 
     def close(self) -> None:
         """Close the connections; never raises."""
@@ -153,49 +215,51 @@ class HttpsClient:
             )
         return f"{host} port {parts.port or 443}"
 
-    def _in_time(self, request: httpx.Request, where: str) -> Answer:
-        """In a thread of its own: resolving knows no time-out, and headers may come byte by byte."""
-        result: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
-
-        def ask() -> None:
-            try:
-                result.put(self._ask(request, where))
-            except Exception as exc:  # noqa: BLE001 - the caller raises it
-                result.put(exc)
-            finally:
-                self._let_go()
-
-        def end() -> None:
-            result.put(NetworkError(f"the request to {where} was broken off"))
-            self._interrupt()
-
-        on_cut(end)
+    @contextmanager
+    def _asking(
+        self, deadline: Deadline, where: str, method: str, url: str, **options: Any
+    ) -> Iterator[Incoming]:
+        """Around a request: what is not read to its end is broken off."""
+        timeouts = httpx.Timeout(deadline.seconds, connect=self._timeout).as_dict()
+        request = self._client.build_request(
+            method, url, extensions={"timeout": timeouts, "trace": self._remember}, **options
+        )
+        incoming = self._last = Incoming(deadline, where)
+        self._was_sent = False
+        on_cut(lambda: self._cut(incoming, where))
         with self._lock:
             self._users += 1
-        threading.Thread(target=ask, name=f"https {where}", daemon=True).start()
+        threading.Thread(
+            target=self._ask, args=(request, incoming), name=f"https {where}", daemon=True
+        ).start()
         try:
-            answer = result.get(timeout=self._timeout)
-        except queue.Empty:
-            self._interrupt()
-            raise DeadlineError(
-                f"{where}: no answer within {self._timeout:g} s (the connection's timeout)"
-            ) from None
-        if isinstance(answer, Exception):
-            raise _problem(answer, where)
-        return answer
-
-    def _ask(self, request: httpx.Request, where: str) -> Answer:
-        response = self._client.send(request, stream=True)
-        try:
-            body = bytearray()
-            for piece in response.iter_raw():
-                body += piece
-                if len(body) > _MAX_BODY:
-                    raise ProtocolError(f"{where} sent more than {_MAX_BODY} bytes")
+            incoming.begin()
+            yield incoming
         finally:
-            response.close()
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, body.decode("utf-8", "replace"))
+            if not incoming.is_over:
+                self._interrupt()
+                incoming.abandon()
+
+    def _ask(self, request: httpx.Request, incoming: Incoming) -> None:
+        """In a thread of its own: resolving knows no time-out, and headers may come byte by byte."""
+        _thread.is_ours = True
+        try:
+            response = self._client.send(request, stream=True)
+            try:
+                incoming.put(Head(response.status_code, _lower(response.headers)))
+                for piece in response.iter_raw():
+                    incoming.put(piece)
+            finally:
+                response.close()
+            incoming.put(END)
+        except Exception as exc:  # noqa: BLE001 - the caller raises it
+            incoming.put(_problem(exc, incoming.where))
+        finally:
+            self._let_go()
+
+    def _cut(self, incoming: Incoming, where: str) -> None:
+        incoming.put(NetworkError(f"the request to {where} was broken off"))
+        self._interrupt()
 
     def _let_go(self) -> None:
         """Close, when nobody is left: a thread that was given up may still wait for a connection, and closed
@@ -210,10 +274,13 @@ class HttpsClient:
 
     def _remember(self, event: str, info: dict[str, Any]) -> None:
         """Keep the sockets, so that they can be shut down. httpcore tells of each step."""
-        if self._is_given_up and event.endswith("send_request_headers.started"):
-            # The name was resolved late. A refresh token that is sent now may be an old one meanwhile.
-            raise NetworkError("the request was given up")
+        if event.endswith("send_request_headers.started"):
+            if self._is_given_up:
+                # The name was resolved late. A refresh token that is sent now may be an old one meanwhile.
+                raise NetworkError("the request was given up")
+            self._was_sent = True
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._sockets = [sock for sock in self._sockets if sock.fileno() != -1]  # a client may live long
             self._sockets.append(info["return_value"].get_extra_info("socket"))
 
     def _interrupt(self) -> None:
@@ -221,6 +288,18 @@ class HttpsClient:
         for sock in self._sockets:
             with suppress(OSError):
                 sock.shutdown(_SHUT_RDWR)
+
+
+def _lower(headers: httpx.Headers) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _slices(body: bytes | bytearray, deadline: Deadline) -> Iterator[bytes]:
+    """A body in pieces; who asks for the next one has sent the one before."""
+    view = memoryview(body)
+    for at in range(0, len(body), _SLICE):
+        yield bytes(view[at : at + _SLICE])
+        deadline.moved(min(_SLICE, len(body) - at))
 
 
 def _problem(failure: Exception, where: str) -> Exception:

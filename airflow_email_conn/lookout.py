@@ -13,7 +13,7 @@ from airflow_email_conn.errors import EmailError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_email_conn.backends.base import Capabilities, Mailbox, Position
+    from airflow_email_conn.backends.base import Mailbox, Position
     from airflow_email_conn.model.message import MailSummary
     from airflow_email_conn.model.query import MailQuery
     from airflow_email_conn.watch import MailWatch
@@ -104,27 +104,26 @@ class Lookout:
     def _look(self, mailbox: Mailbox) -> list[MailSummary]:
         """In a thread. What comes while it searches is found by the next look."""
         wanted = self._wanted
-        here = mailbox.position(wanted.folder)
+        server = mailbox.capabilities
+        here = None  # old mails may match that did not before (they were unread, say): all are looked at
+        if wanted.query.is_settled(flags=server.flags, index=server.raw_search):
+            here = mailbox.position(wanted.folder, self._position)
         found = list(
             mailbox.search(
                 wanted.query,
                 folder=wanted.folder,
                 limit=wanted.limit,
                 newest_first=wanted.newest_first,
-                after=self._after(here, mailbox.capabilities),
+                after=here and self._after(here),
             )
         )
-        if not found:
+        if here and not found:
             self._position = here.short_of(mailbox.undecided)
         return found
 
-    def _after(self, here: Position, server: Capabilities) -> Position | None:
+    def _after(self, here: Position) -> Position | None:
         last = self._position
-        if last is None:
-            return None
-        if not self._wanted.query.is_settled and (server.flags or server.raw_search):
-            return None  # old mails may match that did not before: they were unread, say
-        if not last.fits(here):
+        if last and not last.fits(here):
             self._warn("The folder %r was made anew: all its mails are looked at", here.folder)
             return None
         return last

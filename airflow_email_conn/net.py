@@ -6,11 +6,11 @@ import queue
 import socket
 import ssl
 import threading
-import time
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from airflow_email_conn.deadline import Deadline
 from airflow_email_conn.errors import (
     ConnectError,
     DeadlineError,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.trust import Trust
 
-__all__ = ["Deadline", "Stream"]
+__all__ = ["Stream"]
 
 # Below 128 kB, from where on C libraries ask the kernel for each buffer anew: a download over TLS took half
 # as long again.
@@ -38,56 +38,9 @@ _TLS_RECORD = 16 * 1024  # the most that one read of TLS gives
 _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 # Not SSLSocket's own, after which a thread that is about to write would do so in clear.
 _SHUT_DOWN = socket.socket.shutdown
-_PROGRESS = 16 * 1024  # bytes a step must move within one timeout to be given another
 
 # family, type, protocol, canonical name, socket address: as socket.getaddrinfo gives it
 _AddressInfo: TypeAlias = "tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]"
-
-
-class Deadline:
-    """How long one step may take.
-
-    :param seconds: time for the step.
-    :param step: what is being waited for, for the error message.
-    :param renewable: the step may move much data and gets the same time again for every 16 kB, so that a
-        long download may take its time, and one byte every few seconds may not.
-    """
-
-    __slots__ = ("_end", "_moved", "_paused_at", "_renewable", "seconds", "step")
-
-    def __init__(self, seconds: float, step: str, *, renewable: bool = False) -> None:
-        self.seconds = seconds
-        self.step = step
-        self._renewable = renewable
-        self._end = time.monotonic() + seconds
-        self._moved = 0
-        self._paused_at = 0.0
-
-    def remaining(self) -> float:
-        """Seconds left. :raises DeadlineError: none."""
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise self.error()
-        return left
-
-    def moved(self, count: int) -> None:
-        """Count bytes that were read or written."""
-        self._moved += count
-        if self._renewable and self._moved >= _PROGRESS:
-            self._moved = 0
-            self._end = time.monotonic() + self.seconds
-
-    def pause(self) -> None:
-        """Stop counting until `resume`: the caller writes a file, say. (A `with` would cost more than it.)"""
-        self._paused_at = time.monotonic()
-
-    def resume(self) -> None:
-        """Go on counting."""
-        self._end += time.monotonic() - self._paused_at
-
-    def error(self) -> DeadlineError:
-        """The error to raise."""
-        return DeadlineError(f"{self.step}: not done within {self.seconds:g} s (the connection's timeout)")
 
 
 class Stream:

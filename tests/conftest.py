@@ -15,7 +15,10 @@ from hypothesis import settings
 from tests.servers.authority import Authority, running_authority
 from tests.servers.authorityfaults import FaultyAuthority
 from tests.servers.bed import Bed, bed_unavailable, running_bed
-from tests.servers.embedded import EmbeddedServers, embedded_unavailable, running_embedded
+from tests.servers.certificates import Authority as CertificateAuthority
+from tests.servers.embedded import DEFAULT_USERS, EmbeddedServers, embedded_unavailable, running_embedded
+from tests.servers.graph.introspection import asking
+from tests.servers.graph.server import GraphServer, running_graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,3 +91,35 @@ def embedded() -> Iterator[EmbeddedServers]:
         pytest.skip(reason)
     with running_embedded() as servers:
         yield servers
+
+
+@pytest.fixture(scope="session")
+def graph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphServer]:
+    """The fake Microsoft Graph, in this process."""
+    authority = CertificateAuthority(tmp_path_factory.mktemp("graph"))
+    certificate = authority.issue("graph", "localhost", "127.0.0.1")
+    with running_graph(DEFAULT_USERS, certificate, authority.ca) as server:
+        yield server
+
+
+@pytest.fixture
+def graph(graph_server: GraphServer) -> Iterator[GraphServer]:
+    """The fake Microsoft Graph with empty mailboxes; what breaks its schema fails the test."""
+    graph_server.reset()
+    yield graph_server
+    assert not graph_server.violations
+
+
+@pytest.fixture(scope="session")
+def graph_at_authority_server(bed: Bed, authority_server: Authority) -> Iterator[GraphServer]:
+    """The fake Microsoft Graph with the bed's users and certificate; it takes tokens of the authority."""
+    with running_graph(bed.users, bed.certificate, bed.ca, asking(authority_server)) as server:
+        yield server
+
+
+@pytest.fixture
+def graph_at_authority(graph_at_authority_server: GraphServer, authority: Authority) -> Iterator[GraphServer]:
+    """The same with empty mailboxes; the authority counts from zero."""
+    graph_at_authority_server.reset()
+    yield graph_at_authority_server
+    assert not graph_at_authority_server.violations

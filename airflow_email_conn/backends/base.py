@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_email_conn.model.draft import Draft, SendReceipt
     from airflow_email_conn.model.message import Attachment, Mail, MailRef, MailSummary
     from airflow_email_conn.model.query import MailQuery
+    from airflow_email_conn.model.server import Credential
 
 __all__ = [
     "MAX_MAIL_SIZE",
@@ -25,6 +26,7 @@ __all__ = [
     "OnStep",
     "Position",
     "Refs",
+    "Renew",
     "Saved",
     "Sender",
     "Unfetched",
@@ -45,6 +47,9 @@ Moved: TypeAlias = "dict[MailRef, MailRef]"
 What: TypeAlias = "Attachment | MailRef"
 # Called with the name of each step of opening a connection, just before it: resolve, connect, TLS, sign in.
 OnStep: TypeAlias = Callable[[str], None]
+# Gives a bearer credential in the place of one that was refused, or ends soon. The argument is what the next
+# token must claim (a claims challenge, as JSON text), or empty. Raises what fetching a token raises.
+Renew: TypeAlias = "Callable[[str], Credential]"
 
 
 class Writable(Protocol):
@@ -99,15 +104,20 @@ class Position:
 
     A position that fits no more (see `fits`) holds nothing back.
 
-    :param validity: IMAP UIDVALIDITY of the folder, else empty.
+    :param validity: IMAP: UIDVALIDITY of the folder; Graph: the folder's id; else empty.
     :param uid: IMAP: the highest UID that there can have been.
-    :param uids: of mails that were there, where they are not numbered in order of arrival (POP3).
+    :param uids: of mails that were there, where they are not numbered in order of arrival: all of them
+        (POP3), or marks of the newest (Graph).
+    :param link: Graph: where its delta query goes on; opaque.
+    :param owed: Graph: ids of mails that are still to come, wherever the link leads.
     """
 
     folder: str
     validity: str = ""
     uid: int = 0
     uids: frozenset[str] = frozenset()
+    link: str = field(default="", repr=False)
+    owed: tuple[str, ...] = ()
 
     def fits(self, here: Position) -> bool:
         """Whether what came later lies behind this, in a folder that ends `here` now.
@@ -120,18 +130,29 @@ class Position:
     def short_of(self, refs: Iterable[MailRef]) -> Position:
         """As far as this, but with these mails, which are of the folder, still to come."""
         later = list(refs)
+        if self.link:
+            return replace(self, owed=tuple(dict.fromkeys([*self.owed, *(ref.uid for ref in later)])))
         uid = min([self.uid, *(int(ref.uid) - 1 for ref in later if self.uid)])
         return replace(self, uid=uid, uids=self.uids.difference(ref.uid for ref in later))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form. Leaves out more than 5,000 `uids`: then a search only takes longer."""
         uids = sorted(self.uids) if len(self.uids) <= _MAX_POSITION_UIDS else []
-        return {"folder": self.folder, "validity": self.validity, "uid": self.uid, "uids": uids}
+        data = {"folder": self.folder, "validity": self.validity, "uid": self.uid, "uids": uids}
+        return {**data, "link": self.link, "owed": list(self.owed)} if self.link else data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Position:
         """Inverse of `as_dict`. :raises KeyError, TypeError, ValueError: not such a form."""
-        return cls(str(data["folder"]), str(data["validity"]), int(data["uid"]), frozenset(data["uids"]))
+        owed = tuple(str(uid) for uid in data.get("owed") or ())
+        return cls(
+            str(data["folder"]),
+            str(data["validity"]),
+            int(data["uid"]),
+            frozenset(data["uids"]),
+            str(data.get("link") or ""),
+            owed,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +229,13 @@ class Mailbox(Protocol):
         """
         ...
 
-    def position(self, folder: str = "INBOX") -> Position:
-        """The end of a folder as it is now. :raises FolderNotFoundError:"""
+    def position(self, folder: str = "INBOX", since: Position | None = None) -> Position:
+        """The end of a folder as it is now.
+
+        :param since: an earlier one, to go on from where that is cheaper (Graph). The next search after it
+            takes what was found on the way.
+        :raises FolderNotFoundError:
+        """
         ...
 
     def fetch(self, ref: MailRef, *, max_size: int = MAX_MAIL_SIZE) -> Mail:

@@ -127,7 +127,7 @@ class MemoryMailbox:
         """See `Mailbox.undecided`: nothing, ever."""
         return ()
 
-    def position(self, folder: str = "INBOX") -> Position:
+    def position(self, folder: str = "INBOX", since: Position | None = None) -> Position:  # noqa: ARG002
         """See `Mailbox.position`."""
         return Position(self._named(folder), "1", self._last_uid)
 

@@ -151,13 +151,15 @@ class MailQuery:
         set_ones = [name for name in FILTERS if getattr(self, name) is not None]
         return set_ones in ([], ["header"]) and not any(rule.asks for rule in self.headers())
 
-    @property
-    def is_settled(self) -> bool:
+    def is_settled(self, *, flags: bool, index: bool) -> bool:
         """Whether a mail that does not match now never will: nothing is asked that can change.
 
-        Flags can; and a server may look for texts (`body`) in an index that knows new mails a while later.
+        :param flags: the mailbox has flags, which can change.
+        :param index: the server searches by itself (`body`, `raw`), maybe in an index that knows new mails a
+            while later.
         """
-        return all(getattr(self, name) is None for name in ("body", "raw", *_FLAGS))
+        changing = (*(_FLAGS if flags else ()), *(("body", "raw") if index else ()))
+        return all(getattr(self, name) is None for name in changing)
 
     # ------------------------------------------------------------ one mail
 

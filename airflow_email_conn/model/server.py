@@ -62,6 +62,7 @@ class Server:
     :param ca_certificates: PEM text or file to trust instead of the system's store, and for the authority of
         OAuth beside it; or empty.
     :param url: the service root of `graph`, else empty.
+    :param link_hosts: of `graph`, globs of the hosts that it, and the links in its answers, may be at.
     """
 
     protocol: str
@@ -73,3 +74,4 @@ class Server:
     timeout: float = 30.0
     ca_certificates: str = field(default="", repr=False)
     url: str = ""
+    link_hosts: tuple[str, ...] = ("*",)

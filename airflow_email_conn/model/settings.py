@@ -204,6 +204,7 @@ def _graph(read: HostReader, credential: Credential) -> Server:
         timeout=read.seconds("timeout"),
         ca_certificates=read.pem("ca_certificates"),
         url=url.removesuffix("/v1.0"),  # documentation calls both the service root
+        link_hosts=read.allowed_hosts,
     )
 
 

@@ -73,20 +73,27 @@ class Authority:
 
     # ------------------------------------------------------------ an application
 
-    def client_token(self) -> Grant:
-        """A token for the application itself (RFC 6749 4.4)."""
+    def client_token(self, claims: str = "") -> Grant:
+        """A token for the application itself (RFC 6749 4.4).
+
+        :param claims: of a claims challenge (OpenID Connect Core 5.5), as JSON text; or empty.
+        """
         with self._client() as http:
             app = self._confidential(http)
-            result = app.acquire_token_for_client(self._scopes)
+            result = app.acquire_token_for_client(self._scopes, claims_challenge=claims or None)
             return self._grant(result, Asked.APPLICATION, self._credential.secret)
 
     # ------------------------------------------------------------ a person
 
-    def refresh(self, refresh_token: str) -> Grant:
-        """A new token for a refresh token (RFC 6749 6), which may be used up by that."""
+    def refresh(self, refresh_token: str, claims: str = "") -> Grant:
+        """A new token for a refresh token (RFC 6749 6), which may be used up by that.
+
+        :param claims: see `client_token`.
+        """
         with self._client() as http:
             app = self._public(http)
-            result = app.acquire_token_by_refresh_token(refresh_token, self._scopes)
+            more = {"data": {"claims": claims}} if claims else {}
+            result = app.acquire_token_by_refresh_token(refresh_token, self._scopes, **more)
             return self._grant(result, Asked.REFRESH, refresh_token)
 
     def begin_device_flow(self) -> dict[str, Any]:

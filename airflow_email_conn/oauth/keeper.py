@@ -124,12 +124,17 @@ class TokenKeeper:
             _log.warning("The access token cannot be renewed yet, and is used on: %s", exc)
             return record
 
-    def renewed(self, rejected: TokenRecord) -> TokenRecord:
-        """A record with another access token than one that the mail server refused. Raises as `token`."""
+    def renewed(self, rejected: TokenRecord, claims: str = "") -> TokenRecord:
+        """A record with another access token than one that the mail server refused. Raises as `token`.
+
+        :param claims: what the server wants it to claim: a claims challenge, as JSON text; or empty.
+        """
         record = self._read()
         if record and record.access_token != rejected.access_token and record.is_usable(time.time()):
-            return record
-        return self._renewed_in_turn(rejected.access_token) if self._is_person else self._fetched(record)
+            return record  # another process had the same challenge; if this one does not do, there is a next
+        if self._is_person:
+            return self._renewed_in_turn(rejected.access_token, claims)
+        return self._fetched(record, claims)
 
     def state(self) -> TokenRecord:
         """What is known of the credential; nothing is asked of the authority. Empty when nothing is."""
@@ -196,9 +201,9 @@ class TokenKeeper:
 
     # ------------------------------------------------------------ an application
 
-    def _fetched(self, before: TokenRecord | None) -> TokenRecord:
+    def _fetched(self, before: TokenRecord | None, claims: str = "") -> TokenRecord:
         try:
-            record = self._record(self._authority.client_token(), None)
+            record = self._record(self._authority.client_token(claims), None)
         except EmailError as exc:
             known = before or TokenRecord(secret_digest=self._secret_digest)
             with suppress(EmailError):  # to be read by `status`; the failure itself is worth more
@@ -220,10 +225,11 @@ class TokenKeeper:
         with self._lease() as lease:
             return self._renew(known.access_token) if self._taken(lease) else known
 
-    def _renewed_in_turn(self, old: str) -> TokenRecord:
+    def _renewed_in_turn(self, old: str, claims: str = "") -> TokenRecord:
         """When there is no way without: wait until it is our turn, or another process has done it.
 
         :param old: the access token that does not do.
+        :param claims: see `renewed`.
         """
         is_cut = threading.Event()
         end = time.monotonic() + self._lease_seconds + _PATIENCE
@@ -233,7 +239,7 @@ class TokenKeeper:
                 return record
             with self._lease() as lease:
                 if self._taken(lease):
-                    return self._renew(old)
+                    return self._renew(old, claims)
             if time.monotonic() > end:
                 raise UnavailableError(
                     "the access token has to be renewed: other processes are at it, and do not come to an"
@@ -243,7 +249,7 @@ class TokenKeeper:
             if is_cut.wait(_POLL):
                 raise NetworkError("the wait for an access token was broken off")
 
-    def _renew(self, old: str) -> TokenRecord:
+    def _renew(self, old: str, claims: str = "") -> TokenRecord:
         """Under the lease."""
         record = self._signed_in(self._read())
         if record.access_token != old and record.is_usable(time.time()):
@@ -252,7 +258,7 @@ class TokenKeeper:
         # may be worth nothing by then.
         with uncut():
             try:
-                grant = self._authority.refresh(record.refresh_token)
+                grant = self._authority.refresh(record.refresh_token, claims)
             except EmailError as exc:
                 self._replace(record, _failed(record, exc))
                 if isinstance(exc, SignInRequiredError):

@@ -99,7 +99,7 @@ class EmailTrigger(BaseTrigger):
             settings,
             wait.folder,
             tokens=tokens,
-            flags=not query.is_settled,
+            flags=not query.is_settled(flags=True, index=True),
             refresh=wait.idle_refresh,
             interval=wait.poll_interval,
         )

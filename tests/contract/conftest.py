@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.imap_dialect import ImapDialect
-from tests.contract.places import WITH_FOLDERS, memory_place, place_on, pop3_place_on
+from tests.contract.places import WITH_FOLDERS, graph_place_on, memory_place, place_on, pop3_place_on
 from tests.contract.pop3_dialect import Pop3Dialect
 from tests.contract.smtp_dialect import SmtpDialect
 from tests.contract.witness import Witness
@@ -19,12 +19,20 @@ if TYPE_CHECKING:
     from tests.contract.dialects import Dialect
     from tests.contract.places import Place
     from tests.servers.base import MailboxServers, MailServers, Pop3Servers
+    from tests.servers.graph.server import GraphServer
 
 
 @pytest.fixture(params=["bed", "embedded"])
 def servers(request: pytest.FixtureRequest) -> MailServers:
     """Servers that send and receive: real ones, and embedded ones."""
     running: MailServers = request.getfixturevalue(request.param)
+    return running
+
+
+@pytest.fixture(params=["bed", "embedded", "graph"])
+def post(request: pytest.FixtureRequest) -> MailServers | GraphServer:
+    """Whatever takes mail, by SMTP or by Graph."""
+    running: MailServers | GraphServer = request.getfixturevalue(request.param)
     return running
 
 
@@ -47,6 +55,10 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """An empty mailbox of each kind."""
     if request.param == "memory":
         yield memory_place()
+        return
+    if request.param == "graph":
+        with graph_place_on(request.getfixturevalue("graph")) as place:
+            yield place
         return
     server, _, protocol = request.param.partition("-")
     open_place = pop3_place_on if protocol else place_on

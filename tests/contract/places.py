@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from airflow_email_conn.backends.graph.mailbox import GraphMailbox
 from airflow_email_conn.backends.imap.mailbox import ImapMailbox
 from airflow_email_conn.backends.memory import MemoryMailbox
 from airflow_email_conn.backends.pop3.mailbox import Pop3Mailbox
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
     from airflow_email_conn.backends.base import Mailbox
     from airflow_email_conn.model.message import MailRef
     from tests.servers.base import MailboxServers, Pop3Servers
+    from tests.servers.graph.server import GraphServer
 
 __all__ = [
     "WITH_FOLDERS",
     "Place",
+    "graph_mailbox",
+    "graph_place_on",
+    "graph_server",
     "ignore",
     "imap_server",
     "memory_place",
@@ -33,7 +38,7 @@ __all__ = [
 
 
 #: The places that have folders and flags, as ids; POP3 has neither, which is a test of its own.
-WITH_FOLDERS = ("memory", "bed", "cyrus", "embedded")
+WITH_FOLDERS = ("memory", "bed", "cyrus", "embedded", "graph")
 
 
 class Place:
@@ -114,6 +119,31 @@ def imap_server(servers: MailboxServers, login: str, **changes: Any) -> Server:
     )
 
 
+def graph_server(graph: GraphServer, login: str, **changes: Any) -> Server:
+    """The settings that reach a user's mailbox by Graph, as somebody who has signed in."""
+    return Server(
+        **{
+            "protocol": "graph",
+            "host": "localhost",
+            "port": graph.port,
+            "url": graph.url,
+            "credential": Credential("bearer", login, graph.token(login)),
+            "timeout": 10.0,
+            "ca_certificates": str(graph.ca),
+            **changes,
+        }
+    )
+
+
+def graph_mailbox(graph: GraphServer, login: str, **changes: Any) -> GraphMailbox:
+    """A user's mailbox, open, with new tokens as often as they are wanted."""
+
+    def renew(_claims: str) -> Credential:
+        return Credential("bearer", login, graph.token(login))
+
+    return GraphMailbox.open(graph_server(graph, login, **changes), ignore, renew)
+
+
 def ignore(_step: str) -> None:
     """Nobody is told of the steps."""
 
@@ -154,6 +184,22 @@ def pop3_place_on(servers: Pop3Servers) -> Iterator[Place]:
         yield place
     finally:
         place.close()
+
+
+@contextmanager
+def graph_place_on(graph: GraphServer) -> Iterator[Place]:
+    """The empty mailbox of the fake's first user."""
+    login = next(iter(graph.users))
+
+    def append(
+        raw: bytes, when: datetime = RECEIVED, *, folder: str = "INBOX", answered: bool = False, **flags: bool
+    ) -> None:
+        message = graph.append(login, raw, folder, _names(**flags), when)
+        if answered:  # [MS-OXOMSG] PidTagLastVerbExecuted: answered to the sender
+            message.properties["integer 0x1081"] = "102"
+
+    with graph_mailbox(graph, login) as mailbox:
+        yield Place(mailbox, append, graph.name)
 
 
 def _names(**flags: bool) -> str:

@@ -8,9 +8,13 @@ import time
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
+from airflow_email_conn.backends.graph.sender import GraphSender
 from airflow_email_conn.backends.smtp.sender import SmtpSender
 from airflow_email_conn.model.server import Credential, Server
+from tests.contract.places import graph_server
 from tests.servers.base import HOST
+from tests.servers.graph.outgoing import mime_of
+from tests.servers.graph.server import GraphServer
 
 if TYPE_CHECKING:
     from airflow_email_conn.backends.base import Sender
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 TIMEOUT = 10.0
 
 
-def users(servers: MailServers) -> list[str]:
+def users(servers: MailServers | GraphServer) -> list[str]:
     """Addresses in ASCII."""
     return [login for login in servers.users if login.isascii()]
 
@@ -49,13 +53,20 @@ def plain(port: int, **more: Any) -> Server:
     )
 
 
-def sender(servers: MailServers, security: str = "starttls", **more: Any) -> Sender:
+def sender(servers: MailServers | GraphServer, security: str = "starttls", **more: Any) -> Sender:
     """An open sender, as any backend gives one."""
+    if isinstance(servers, GraphServer):
+        login = users(servers)[0]
+        server = graph_server(servers, login, **more)
+        return GraphSender.open(server, from_address=login, renew=lambda _: server.credential)
     return SmtpSender.open(setting(servers, security, **more), from_address=users(servers)[0])
 
 
-def arrived(servers: MailServers, login: str, message_id: str) -> EmailMessage:
+def arrived(servers: MailServers | GraphServer, login: str, message_id: str) -> EmailMessage:
     """The mail, read back by the standard library; real servers deliver a little later."""
+    if isinstance(servers, GraphServer):
+        found = next(mail for mail in servers.messages(login) if mail.message_id == message_id)
+        return _parsed(b"".join(mime_of(found)))
     end = time.monotonic() + 15
     while time.monotonic() < end:
         with imaplib.IMAP4(HOST, servers.imap_port, timeout=TIMEOUT) as imap:
@@ -63,9 +74,14 @@ def arrived(servers: MailServers, login: str, message_id: str) -> EmailMessage:
             imap.select("INBOX", readonly=True)
             for number in imap.search(None, "ALL")[1][0].split()[::-1]:
                 raw = imap.fetch(number, "(BODY.PEEK[])")[1][0][1]
-                message = email.message_from_bytes(raw, policy=email.policy.default)
-                assert isinstance(message, EmailMessage)
+                message = _parsed(raw)
                 if message["Message-ID"] == message_id:
                     return message
         time.sleep(0.1)
     raise AssertionError(f"{message_id} did not arrive")
+
+
+def _parsed(raw: bytes) -> EmailMessage:
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    return message

@@ -1,4 +1,4 @@
-"""What every Mailbox must do: in memory, on Dovecot and Cyrus by IMAP and POP3, on the embedded server."""
+"""What every Mailbox must do: in memory, on Dovecot and Cyrus by IMAP and POP3, on embedded servers."""
 
 from __future__ import annotations
 
@@ -38,19 +38,23 @@ def test_summary_tells_the_envelope_and_the_attachments(place: Place) -> None:
     assert mail.reply_to == (Address("accounts@acme.com"),)
     assert mail.date == datetime(2026, 3, 14, 10, 26, 53, tzinfo=timezone(timedelta(hours=1)))
     assert mail.received == RECEIVED
-    assert mail.size == len(raw)
+    if place.kind == "graph":  # which tells the size in Exchange's store
+        assert len(raw) <= mail.size < len(raw) + 1024
+    else:
+        assert mail.size == len(raw)
     assert mail.message_id == "<invoice-1@acme.com>"
     assert mail.in_reply_to == ("<order-7@example.test>",)
     assert mail.references == ("<order-6@example.test>", "<order-7@example.test>")
     assert (mail.seen, mail.flagged) == (False, False)
-    listed = [(a.part, a.name, a.content_type, a.inline) for a in mail.attachments]
-    assert listed == [
-        ("1.2.2", "logo.png", "image/png", True),
-        ("2", "rechnung märz.csv", "text/csv", False),
-        ("3", "The order.eml", "message/rfc822", False),
+    assert [(a.name, a.content_type, a.inline) for a in mail.attachments] == [
+        ("logo.png", "image/png", True),
+        ("rechnung märz.csv", "text/csv", False),
+        ("The order.eml", "message/rfc822", False),
     ]
+    if place.kind != "graph":  # which has ids of its own
+        assert [a.part for a in mail.attachments] == ["1.2.2", "2", "3"]
     assert mail.attachments[0].content_id == "logo@acme"
-    assert abs(mail.attachments[0].size - len(PNG)) < 200
+    assert abs(mail.attachments[0].size - len(PNG)) < 500
     assert mail.defects == ()
 
 
@@ -61,7 +65,8 @@ def test_attachments_are_the_same_before_and_after_the_fetch(place: Place) -> No
     mail = place.mailbox.fetch(summary.ref)
 
     def plain_form(attachments: Any) -> list[tuple[str, ...]]:
-        return [(a.part, a.name, a.content_type, a.inline, a.content_id, a.encoding) for a in attachments]
+        forms = [(a.name, a.content_type, a.inline, a.content_id, a.part, a.encoding) for a in attachments]
+        return [form[:4] for form in forms] if place.kind == "graph" else forms
 
     assert plain_form(mail.attachments) == plain_form(summary.attachments)
 
@@ -118,7 +123,8 @@ def test_a_mail_that_is_one_file_has_an_attachment(place: Place) -> None:
         b"Content-Transfer-Encoding: base64\r\n\r\nSGVsbG8=\r\n"
     )
     (attachment,) = place.only().attachments
-    assert (attachment.part, attachment.name) == ("1", "scan.pdf")
+    assert attachment.name == "scan.pdf"
+    assert attachment.part == "1" or place.kind == "graph"
     file = io.BytesIO()
     place.mailbox.save(attachment, file)
     assert file.getvalue() == b"Hello"

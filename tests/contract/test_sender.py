@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.servers.base import MailServers
+    from tests.servers.graph.server import GraphServer
 
 
 # ---------------------------------------------------------------- what arrives
@@ -68,9 +69,9 @@ def test_sign_in_without_encryption(bed: Any) -> None:
         assert out.send(Draft(to=login)).accepted
 
 
-def test_everything_arrives(servers: MailServers, tmp_path: Path) -> None:
+def test_everything_arrives(post: MailServers | GraphServer, tmp_path: Path) -> None:
     """Texts, people, headers, date, attachments of each kind and a picture: as the draft says."""
-    to, cc, bcc = (*users(servers), users(servers)[0])[:3]
+    to, cc, bcc = (*users(post), users(post)[0])[:3]
     data = bytes(range(256)) * 300
     (tmp_path / "Bericht März.csv").write_bytes(data)
     stored = ObjectStoragePath(f"file://{tmp_path}/Bericht März.csv")
@@ -89,10 +90,10 @@ def test_everything_arrives(servers: MailServers, tmp_path: Path) -> None:
         headers={"X-Team": "Zürich"},
         in_reply_to="<old@example.test>",
     )
-    with sender(servers) as out:
+    with sender(post) as out:
         receipt = out.send(draft)
     for login in {to, cc}:
-        mail = arrived(servers, login, receipt.message_id)
+        mail = arrived(post, login, receipt.message_id)
         assert mail["From"].addresses[0].display_name == "Robot, Ünï"
         assert mail["To"].addresses[0].display_name == "Jörg"
         assert mail["Cc"] == f'"Doe, John" <{cc}>'
@@ -114,15 +115,39 @@ def test_everything_arrives(servers: MailServers, tmp_path: Path) -> None:
         assert picture.get_payload(decode=True) == b"\x89PNG"
 
 
-def test_bcc_arrives_unseen(servers: MailServers) -> None:
+def test_bcc_arrives_unseen(post: MailServers | GraphServer) -> None:
     """Who is in Bcc gets the mail; nothing in the mail tells."""
-    to, bcc = users(servers)[:2]
-    with sender(servers) as out:
+    to, bcc = users(post)[:2]
+    with sender(post) as out:
         receipt = out.send(Draft(to=to, bcc=bcc, subject="secret copy"))
     assert receipt.accepted == (to, bcc)
-    seen = arrived(servers, to, receipt.message_id)
+    seen = arrived(post, to, receipt.message_id)
     assert bcc not in str({name: value for name, value in seen.items() if name != "Received"})
-    assert arrived(servers, bcc, receipt.message_id)["Bcc"] is None
+    assert arrived(post, bcc, receipt.message_id)["Bcc"] is None
+
+
+def test_receipt(post: MailServers | GraphServer) -> None:
+    """Everybody once, in the order to, cc, bcc; and the Message-ID as it arrived."""
+    first, second = users(post)[:2]
+    with sender(post) as out:
+        receipt = out.send(Draft(to=[first, first.upper()], cc=[second, first], bcc=second))
+        given = out.send(Draft(to=first, message_id="<own.id.of.mine@example.test>"))
+    assert receipt.accepted[0] == first
+    assert receipt.accepted[-1] == second
+    assert receipt.refused == {}
+    assert arrived(post, second, receipt.message_id)
+    assert given.message_id == "<own.id.of.mine@example.test>"
+    assert arrived(post, first, given.message_id)
+
+
+def test_wrong_drafts_between(post: MailServers | GraphServer) -> None:
+    """They are refused before anything is sent, and the sender goes on."""
+    login = users(post)[0]
+    with sender(post) as out:
+        for wrong in (Draft(), Draft(to=login, subject="a\nb"), Draft(to=login, attachments=["/no/such"])):
+            with pytest.raises(DraftError):
+                out.send(wrong)
+            assert out.send(Draft(to=login, subject="right")).accepted == (login,)
 
 
 def test_many_mails_on_one_connection(servers: MailServers) -> None:

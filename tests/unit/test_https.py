@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 import trustme
 
-from airflow_email_conn.errors import SettingsError
+from airflow_email_conn.errors import ConnectError, SettingsError
 from airflow_email_conn.https import HttpsClient
 from airflow_email_conn.trust import Trust
 
@@ -48,3 +49,14 @@ def test_the_system_store_is_trusted_beside(
     assert len(_trusted(trust.context())) == 1
     assert len(_trusted(trust.context_for_https())) == 2
     assert _trusted(trust.context()) < _trusted(trust.context_for_https())
+
+
+def test_only_our_requests_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The log of httpx has addresses in full; what others in this process ask for stays in it."""
+    caplog.set_level("DEBUG")
+    with HttpsClient(Trust(), 5, lambda _: True) as http, pytest.raises(ConnectError):
+        http.get("https://127.0.0.1:1/secret")
+    assert "httpcore" not in {record.name.partition(".")[0] for record in caplog.records}
+    with httpx.Client() as other, pytest.raises(httpx.ConnectError):
+        other.get("http://127.0.0.1:1/")
+    assert "httpcore.connection" in {record.name for record in caplog.records}

@@ -158,6 +158,7 @@ def test_rubbish_is_a_refusal_too(result: dict[str, Any]) -> None:
 
 EXCHANGE = {"iss": "https://sts.windows.net/contoso/", "aud": "https://outlook.office365.com"}
 APPLICATION = {**EXCHANGE, "idtyp": "app", "roles": ["IMAP.AccessAsApp"]}
+AT_GRAPH = {"aud": "https://graph.microsoft.com"}
 SIGNED_IN = {**EXCHANGE, "scp": "openid IMAP.AccessAsUser.All", "upn": PERSON}
 
 
@@ -195,6 +196,25 @@ def token_of(claims: Any) -> str:
         (SIGNED_IN, "pop3", "the permission POP.AccessAsUser.All"),
         (SIGNED_IN, "smtp", "the permission SMTP.Send"),
         ({**SIGNED_IN, "upn": "other@contoso.com"}, "imap", "is of other@contoso.com, who needs full access"),
+        (APPLICATION, "graph", "not for Microsoft Graph: scopes"),
+        (
+            {**APPLICATION, **AT_GRAPH, "roles": ["Mail.Read", "User.Read.All"]},
+            "graph",
+            "application permissions Mail.Read",
+        ),
+        ({**APPLICATION, **AT_GRAPH}, "graph", "no application permission for mail: only Exchange"),
+        ({**APPLICATION, **AT_GRAPH, "roles": "Mail.Read"}, "graph", "no application permission for mail"),
+        (
+            {**APPLICATION, "aud": "https://dod-graph.microsoft.us/", "roles": ["Mail.Send"]},
+            "graph",
+            "permissions Mail.Send",
+        ),
+        ({**SIGNED_IN, **AT_GRAPH}, "graph", "no delegated permission for mail: grant it, and sign in again"),
+        (
+            {**SIGNED_IN, **AT_GRAPH, "scp": "Mail.Send Mail.Read", "upn": "other@contoso.com"},
+            "graph",
+            "delegated permissions Mail.Read, Mail.Send; the token is of other@contoso.com",
+        ),
     ],
 )
 def test_mismatch(claims: dict[str, Any], protocol: str, why: str) -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_email_conn.backends.imap.exchange import OnData, OnLiteral, OnStatus
-    from airflow_email_conn.net import Deadline, Stream
+    from airflow_email_conn.deadline import Deadline
+    from airflow_email_conn.net import Stream
     from airflow_email_conn.wire.imap.commands import Command
 
 __all__ = ["Conversation"]

@@ -103,7 +103,7 @@ class ImapMailbox:
         """See `Mailbox.undecided`."""
         return tuple(self._summaries.undecided)
 
-    def position(self, folder: str = "INBOX") -> Position:
+    def position(self, folder: str = "INBOX", since: Position | None = None) -> Position:  # noqa: ARG002
         """See `Mailbox.position`."""
         return self._finding.position(folder)
 

@@ -104,7 +104,7 @@ class Pop3Mailbox:
         """See `Mailbox.undecided`."""
         return tuple(self._search.undecided) if self._search else ()
 
-    def position(self, folder: str = FOLDER) -> Position:
+    def position(self, folder: str = FOLDER, since: Position | None = None) -> Position:  # noqa: ARG002
         """See `Mailbox.position`."""
         _check_folder(folder)
         return Position(FOLDER, uids=frozenset(entry.uid for entry in self._current().entries))

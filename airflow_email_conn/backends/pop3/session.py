@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from airflow_email_conn.backends.base import OnStep
+    from airflow_email_conn.deadline import Deadline
     from airflow_email_conn.model.server import Credential, Server
-    from airflow_email_conn.net import Deadline
     from airflow_email_conn.wire.pop3.commands import Command
 
 __all__ = ["Pop3Session", "Request", "Take"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from airflow_email_conn.deadline import Deadline
 from airflow_email_conn.errors import (
     AuthenticationError,
     CapabilityError,
@@ -16,7 +17,7 @@ from airflow_email_conn.errors import (
     UnavailableError,
     clean,
 )
-from airflow_email_conn.net import Deadline, Stream
+from airflow_email_conn.net import Stream
 from airflow_email_conn.trust import Trust
 from airflow_email_conn.wire import sasl, tokens
 from airflow_email_conn.wire.smtp import protocol as smtp

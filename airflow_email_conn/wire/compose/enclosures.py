@@ -7,6 +7,7 @@ import mimetypes
 import os
 import re
 import stat
+import tempfile
 from binascii import b2a_base64
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -108,6 +109,39 @@ class Enclosure:
             text = b2a_base64(block, newline=False)
             yield b"\r\n".join([text[at : at + _LINE] for at in range(0, len(text), _LINE)]) + b"\r\n"
 
+    def measure(self) -> None:
+        """Find out the size of a file that cannot tell: it is copied into a temporary one.
+
+        :raises DraftError: it cannot be read.
+        """
+        if self.size is not None:
+            return
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the mail is
+        try:
+            for block in self._blocks():
+                copy.write(block)
+        except BaseException:
+            copy.close()
+            raise
+        self.size = copy.tell()
+        copy.seek(0)
+        self._file.close()
+        self._file = copy
+
+    def read_at(self, start: int, wanted: int) -> bytes:
+        """So many bytes from anywhere, of a file whose size is known; fewer only at its end.
+
+        :raises DraftError: it cannot be read any more, or has become shorter.
+        """
+        try:
+            self._file.seek(start)
+        except (OSError, ValueError) as exc:
+            raise DraftError(f"{self._where} cannot be read: {_reason(exc)}") from exc
+        data = self._read(min(wanted, (self.size or 0) - start))
+        if len(data) < min(wanted, (self.size or 0) - start):
+            raise self._shortened()
+        return data
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -124,11 +158,14 @@ class Enclosure:
             if left is not None:
                 left -= len(block)
                 if len(block) < wanted:
-                    raise DraftError(f"{self._where} became shorter while it was being sent")
+                    raise self._shortened()
             if block:
                 yield block
             if len(block) < wanted:
                 return
+
+    def _shortened(self) -> DraftError:
+        return DraftError(f"{self._where} became shorter while it was being sent")
 
     def _read(self, wanted: int) -> bytes:
         """So many bytes, fewer only at the end of the file: a raw file may give less at a time."""

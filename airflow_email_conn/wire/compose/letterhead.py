@@ -80,10 +80,13 @@ class Letterhead:
     utf8_address: tuple[str, str] | None
 
     @classmethod
-    def of(cls, draft: Draft, *, sender: str, date: str, message_id: str) -> Letterhead:
+    def of(
+        cls, draft: Draft, *, sender: str, date: str, message_id: str, by_header: bool = False
+    ) -> Letterhead:
         """Header and envelope of a draft.
 
         :param date: as in the Date field.
+        :param by_header: there is no envelope, so that Bcc stands in the header.
         :raises DraftError: names the field.
         """
         people = _people(draft, sender)
@@ -93,7 +96,7 @@ class Letterhead:
         if len(recipients) > MAX_RECIPIENTS:
             raise DraftError(f"to, cc and bcc: more than {MAX_RECIPIENTS} recipients; split the mail")
         identity = check_message_id("message_id", draft.message_id or message_id)
-        fields = b"".join(_fields(draft, people, date, identity))
+        fields = b"".join(_fields(draft, people, date, identity, by_header=by_header))
         if len(fields) > _MAX_HEADER:
             raise DraftError(f"to, headers: the header has {len(fields)} bytes; at most {_MAX_HEADER}")
         return cls(fields, people["sender"][0].email, recipients, identity, _utf8_address(people))
@@ -129,9 +132,9 @@ def _utf8_address(people: dict[str, tuple[Address, ...]]) -> tuple[str, str] | N
 
 
 def _fields(
-    draft: Draft, people: dict[str, tuple[Address, ...]], date: str, message_id: str
+    draft: Draft, people: dict[str, tuple[Address, ...]], date: str, message_id: str, *, by_header: bool
 ) -> Iterator[bytes]:
-    """Never Bcc: who is in it learns of the mail by the envelope only."""
+    """Bcc only where there is no envelope: who is in it learns of the mail by that."""
     yield address_field("From", people["sender"])
     if people["to"]:
         yield address_field("To", people["to"])
@@ -139,6 +142,8 @@ def _fields(
         yield b"To: undisclosed-recipients:;\r\n"  # a mail without To and Cc looks like spam to filters
     if people["cc"]:
         yield address_field("Cc", people["cc"])
+    if people["bcc"] and by_header:
+        yield address_field("Bcc", people["bcc"])
     if people["reply_to"]:
         yield address_field("Reply-To", people["reply_to"])
     yield text_field("Subject", check_text("subject", draft.subject, longest=MAX_TEXT))

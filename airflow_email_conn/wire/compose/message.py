@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.model.draft import Draft
 
-__all__ = ["Composed", "check", "compose"]
+__all__ = ["Composed", "Separate", "check", "compose"]
 
 _MAX_LINE = 998  # octets without CRLF, RFC 5322 2.1.1
 _MAX_FILES = 200  # each is an open file until the mail is sent
@@ -39,6 +39,18 @@ _Piece: TypeAlias = "bytes | Enclosure"
 
 @final
 @dataclass(frozen=True, slots=True)
+class Separate:
+    """A file that goes out beside the mail; its size is known.
+
+    :param content_id: of a picture in the text, without angle brackets; else empty.
+    """
+
+    file: Enclosure
+    content_id: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Composed:
     """A mail ready to be sent, with its files open: use it as a context manager.
 
@@ -47,6 +59,7 @@ class Composed:
     :param message_id: with angle brackets.
     :param needs_utf8: an address has a local part that only SMTPUTF8 can carry (RFC 6531).
     :param size: bytes of the whole mail, for SIZE= (RFC 1870); None when a file does not know its own.
+    :param left_out: files that are not among the pieces, since the mail would be too large with them.
     """
 
     sender: str
@@ -56,6 +69,7 @@ class Composed:
     size: int | None
     _pieces: tuple[_Piece, ...] = field(repr=False)
     _files: ExitStack = field(repr=False)
+    left_out: tuple[Separate, ...] = ()
 
     def pieces(self) -> Iterator[bytes]:
         """The mail, lines ended by CRLF and at most 998 octets long; once.
@@ -82,7 +96,15 @@ class Composed:
 
 
 def compose(
-    draft: Draft, *, sender: str, date: datetime, message_id: str, boundary_seed: str, utf8: bool
+    draft: Draft,
+    *,
+    sender: str,
+    date: datetime,
+    message_id: str,
+    boundary_seed: str,
+    utf8: bool,
+    by_header: bool = False,
+    at_most: int | None = None,
 ) -> Composed:
     """Compose a mail. Every file is open and every field checked when this returns.
 
@@ -91,27 +113,37 @@ def compose(
     :param message_id: where the draft has none.
     :param boundary_seed: letters and digits that no text contains by chance: 16 random ones or more.
     :param utf8: whether the server offers SMTPUTF8.
+    :param by_header: there is no envelope: the server delivers by the header, and takes Bcc out of it.
+    :param at_most: bytes; the largest files are left out, until the rest is no longer than that.
     :raises DraftError: names the field.
     """
-    head = Letterhead.of(draft, sender=sender, date=format_datetime(date), message_id=message_id)
+    head = Letterhead.of(
+        draft, sender=sender, date=format_datetime(date), message_id=message_id, by_header=by_header
+    )
     if head.utf8_address and not utf8:
         raise DraftError(
             f"{head.utf8_address[0]}: {head.utf8_address[1]!r} needs a server that offers SMTPUTF8 "
             "(RFC 6531), and this one does not"
         )
     with ExitStack() as files:
-        body = _Body(draft, boundary_seed, files).parts()
-        pieces = (head.fields, *body)
-        sizes = [len(p) if isinstance(p, bytes) else p.encoded_size for p in pieces]
+        body = _Body(draft, boundary_seed, files)
+        left_out = () if at_most is None else body.leave_out(at_most - len(head.fields))
+        pieces = (head.fields, *body.parts())
         return Composed(
             sender=head.sender,
             recipients=head.recipients,
             message_id=head.message_id,
             needs_utf8=bool(head.utf8_address),
-            size=None if None in sizes else sum(s for s in sizes if s is not None),
+            size=_size(pieces),
             _pieces=pieces,
             _files=files.pop_all(),
+            left_out=left_out,
         )
+
+
+def _size(pieces: Iterable[_Piece]) -> int | None:
+    sizes = [len(piece) if isinstance(piece, bytes) else piece.encoded_size for piece in pieces]
+    return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
 def check(draft: Draft, *, sender: str) -> None:
@@ -134,50 +166,53 @@ class _Body:
             raise ValueError("boundary_seed: letters and digits are needed")
         self._draft, self._seed, self._files = draft, seed, files
         self._boundaries = 0
+        attached = _list(draft.attachments)
+        if len(attached) + len(draft.inline) > _MAX_FILES:
+            raise DraftError(f"attachments: more than {_MAX_FILES} files")
+        if draft.inline and not draft.html:
+            raise DraftError("inline: pictures need an html that shows them")
+        self._pictures = [Separate(self._open("inline", i), _content_id(c)) for c, i in draft.inline.items()]
+        self._attached = [Separate(self._open("attachments", item)) for item in attached]
 
     def parts(self) -> list[_Piece]:
         """All of it, beginning with the MIME header fields of the mail itself."""
-        attached = _list(self._draft.attachments)
-        if len(attached) + len(self._draft.inline) > _MAX_FILES:
-            raise DraftError(f"attachments: more than {_MAX_FILES} files")
-        if self._draft.inline and not self._draft.html:
-            raise DraftError("inline: pictures need an html that shows them")
+        self._boundaries = 0
         content = self._content()
-        if attached:
-            files = [self._file("attachments", item, "attachment") for item in attached]
-            content = self._multipart("mixed", [content, *files])
+        if self._attached:
+            content = self._multipart("mixed", [content, *map(_file, self._attached)])
         return content
+
+    def leave_out(self, at_most: int) -> tuple[Separate, ...]:
+        """Take out the largest files, until the rest has no more bytes than that, if it can be."""
+        everything = [*self._pictures, *self._attached]
+        for each in everything:
+            each.file.measure()
+        size = _size(self.parts()) or 0
+        out: list[Separate] = []
+        for each in sorted(everything, key=lambda each: each.file.size or 0, reverse=True):
+            if size <= at_most:
+                break
+            out.append(each)
+            size -= each.file.encoded_size or 0
+        self._pictures = [each for each in self._pictures if each not in out]
+        self._attached = [each for each in self._attached if each not in out]
+        return tuple(each for each in everything if each in out)
 
     def _content(self) -> list[_Piece]:
         draft = self._draft
         if not draft.html:
             return _text("plain", "text", draft.text)
         html = _text("html", "html", draft.html)
-        if draft.inline:
-            pictures = [self._picture(cid, item) for cid, item in draft.inline.items()]
-            html = self._multipart("related", [html, *pictures], ("type", "text/html"))
+        if self._pictures:
+            html = self._multipart("related", [html, *map(_file, self._pictures)], ("type", "text/html"))
         if not draft.text:
             return html
         return self._multipart("alternative", [_text("plain", "text", draft.text), html])
 
-    def _picture(self, cid: str, item: object) -> list[_Piece]:
-        if not _CONTENT_ID.fullmatch(check_text("inline: Content-ID", cid)):
-            raise DraftError(
-                f"inline: {cid!a} is no Content-ID: visible ASCII characters without angle brackets"
-            )
-        return self._file("inline", item, "inline", b"Content-ID: <" + cid.encode() + b">\r\n")
-
-    def _file(self, name: str, item: object, disposition: str, more: bytes = b"") -> list[_Piece]:
-        """Always base64: the bytes arrive as they are, whatever line ends they hold."""
+    def _open(self, name: str, item: object) -> Enclosure:
         file = Enclosure.open(name, item)
         self._files.callback(file.close)
-        charset = [("charset", file.charset)] if file.charset else []
-        head = (
-            parameter_field("Content-Type", file.content_type, [*charset, ("name", file.name)])
-            + parameter_field("Content-Disposition", disposition, [("filename", file.name)])
-            + more
-        )
-        return [head + b"Content-Transfer-Encoding: base64\r\n\r\n", file]
+        return file
 
     def _multipart(
         self, subtype: str, parts: list[list[_Piece]], *parameters: tuple[str, str]
@@ -191,6 +226,28 @@ class _Body:
         for part in parts:
             pieces += [b"\r\n" + limit + b"\r\n", *part]
         return [*pieces, b"\r\n" + limit + b"--\r\n"]
+
+
+def _content_id(text: str) -> str:
+    if not _CONTENT_ID.fullmatch(check_text("inline: Content-ID", text)):
+        raise DraftError(
+            f"inline: {text!a} is no Content-ID: visible ASCII characters without angle brackets"
+        )
+    return text
+
+
+def _file(part: Separate) -> list[_Piece]:
+    """Always base64: the bytes arrive as they are, whatever line ends they hold."""
+    file, content_id = part.file, part.content_id
+    charset = [("charset", file.charset)] if file.charset else []
+    head = (
+        parameter_field("Content-Type", file.content_type, [*charset, ("name", file.name)])
+        + parameter_field(
+            "Content-Disposition", "inline" if content_id else "attachment", [("filename", file.name)]
+        )
+        + (b"Content-ID: <" + content_id.encode() + b">\r\n" if content_id else b"")
+    )
+    return [head + b"Content-Transfer-Encoding: base64\r\n\r\n", file]
 
 
 def _list(attachments: object) -> list[object]:

@@ -155,20 +155,24 @@ def test_body_of_a_whole_mail() -> None:
 
 
 @pytest.mark.parametrize(
-    ("filters", "settled"),
+    ("filters", "by_flags", "by_index"),
     [
-        ({}, True),
-        ({"sender": "@a.b", "since": NOON, "deny": {"subject": "x"}}, True),
-        ({"unseen": False}, False),
-        ({"flagged": True}, False),
-        ({"answered": False}, False),
-        ({"raw": "KEYWORD x"}, False),
-        ({"body": "x"}, False),
+        ({}, True, True),
+        ({"sender": "@a.b", "since": NOON, "deny": {"subject": "x"}}, True, True),
+        ({"unseen": False}, False, True),
+        ({"flagged": True}, False, True),
+        ({"answered": False}, False, True),
+        ({"raw": "KEYWORD x"}, True, False),
+        ({"body": "x"}, True, False),
     ],
 )
-def test_settled(filters: dict[str, Any], settled: bool) -> None:
-    """Flags, the server's own syntax and its index of texts can change their mind about a mail."""
-    assert MailQuery(**filters).is_settled is settled
+def test_settled(filters: dict[str, Any], by_flags: bool, by_index: bool) -> None:
+    """Flags, and a server's own syntax and index of texts, can change their mind about a mail."""
+    query = MailQuery(**filters)
+    assert query.is_settled(flags=True, index=False) is by_flags
+    assert query.is_settled(flags=False, index=True) is by_index
+    assert query.is_settled(flags=True, index=True) is (by_flags and by_index)
+    assert query.is_settled(flags=False, index=False)
 
 
 @pytest.mark.parametrize(

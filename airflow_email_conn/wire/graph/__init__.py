@@ -1,0 +1,1 @@
+"""What Microsoft Graph is asked and answers, without I/O."""
