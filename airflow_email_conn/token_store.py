@@ -6,14 +6,19 @@ import fcntl
 import hashlib
 import os
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["ComparesAndSets", "FileTokenStore", "MemoryTokenStore", "TokenStore"]
+
+# A lock is held while two small files are read and written; on a network it may be lost with its holder.
+_LOCKED: Final = 10.0  # seconds that a call waits for one
+_LOCK_POLL: Final = 0.02  # seconds between two tries: flock itself knows no time-out
 
 
 class TokenStore(Protocol):
@@ -82,6 +87,7 @@ class FileTokenStore:
     with locks (flock) and atomic renames that all machines share.
 
     :param directory: made, with mode 0700, when the first text is set.
+    :raises TimeoutError: of what writes: somebody else has held the file's lock for 10 seconds.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
@@ -132,7 +138,18 @@ class FileTokenStore:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(self._file(key).with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # held for two small files' worth of time, so without a limit
+            _lock(lock)
             yield
         finally:
             os.close(lock)
+
+
+def _lock(descriptor: int) -> None:
+    end = time.monotonic() + _LOCKED
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise TimeoutError("the file's lock is held by another process") from None
+        time.sleep(_LOCK_POLL)

@@ -119,6 +119,24 @@ def test_trigger_renews_and_finds(bed: Bed, authority: Authority) -> None:
     assert authority.counts().refresh_token >= 2
 
 
+def test_trigger_on_pop3(bed: Bed, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look is a sign-in of its own, with a token that lives."""
+    form = oauth_form(bed, authority, ALICE, kind="device_flow", protocol="pop3")
+    monkeypatch.setenv("AIRFLOW_CONN_EMAIL_DEFAULT", json.dumps(form))
+    sign_in(authority, ALICE)
+
+    async def run() -> dict[str, Any]:
+        async with meanwhile(trigger(poll_interval=1.0)) as (task,):
+            await asyncio.sleep(2 * LIFE)
+            assert not task.done()
+            await asyncio.to_thread(bed.append, ALICE, invoice())
+            return await asyncio.wait_for(task, 10)
+
+    payload = asyncio.run(run())
+    assert payload["status"] == "found"
+    assert authority.counts().refresh_token >= 1
+
+
 def test_trigger_without_a_sign_in(bed: Bed, authority: Authority) -> None:
     """It ends at once, with what to do."""
     authority.revoke_grants(ALICE)

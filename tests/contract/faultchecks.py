@@ -6,6 +6,7 @@ from types import NoneType
 from typing import TYPE_CHECKING
 
 from airflow_email_conn.errors import (
+    ConnectError,
     DeadlineError,
     EmailError,
     NetworkError,
@@ -72,6 +73,8 @@ def expected(cell: Cell) -> tuple[type[EmailError | None], ...]:
         return (*done, NetworkError if is_cut else UnavailableError)
     if cell.fault == "restart":
         return (*done, NetworkError, UnavailableError)  # it says BYE where it can
+    if (cell.fault, cell.stage) == ("reset", "greeting"):
+        return (NetworkError, ConnectError)  # a reset may be there before connecting is through
     return (*done, NetworkError)
 
 

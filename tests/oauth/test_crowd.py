@@ -56,7 +56,7 @@ def test_one_sign_in_for_all(bed: Bed, authority: Authority, tmp_path: Path, kin
     fields = fields_of(bed, authority, **PERSON)
     keeper = keeper_of(settings(bed, authority, **PERSON).incoming, store_at(place))
     record = sign_in(authority, keeper)
-    seen = crowd(4, 12, {"store": place, "fields": fields})
+    seen = crowd(4, 20, {"store": place, "fields": fields})
     assert [failure for use in seen for failure in use.failures] == []
     assert all(use.uses > 5 for use in seen)
     counts = authority.counts()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,9 +17,10 @@ from tests.oauth.connections import keeper_of, settings
 from tests.servers.base import HOST
 from tests.servers.certificates import Authority as CertificateAuthority
 from tests.servers.connectproxy import running_connect_proxy
+from tests.servers.serving import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.servers.authority import Authority
@@ -87,19 +86,6 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextlib.contextmanager
-def running(site: Site) -> Iterator[Site]:
-    """Let it answer."""
-    with site:
-        thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield site
-        finally:
-            site.shutdown()
-            thread.join()
-
-
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine is set to."""
@@ -114,7 +100,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("end", ["", "/"])
 def test_issuer_without_a_path(bed: Bed, authority: Authority, end: str) -> None:
     """MSAL insists on one; Auth0 has none, and ends its own name with a slash."""
-    with running(Site(authority.certificate, {})) as site:
+    with serving(Site(authority.certificate, {})) as site:
         issuer = f"https://localhost:{site.port}"
         site.documents["/.well-known/openid-configuration"] = {
             "issuer": issuer + end,
@@ -202,7 +188,7 @@ def test_microsoft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rubbish.write_text("no certificate")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(rubbish))
     site = Site(authority.issue("microsoft", MICROSOFT), documents)
-    with running(site), running_connect_proxy({f"{MICROSOFT}:443": site.port}) as proxy:
+    with serving(site), running_connect_proxy({f"{MICROSOFT}:443": site.port}) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         used = EmailSettings.parse(fields, environ={}, variable=lambda _: None)
         record = keeper_of(used.incoming, MemoryTokenStore()).token()

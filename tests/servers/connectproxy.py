@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import threading
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import TYPE_CHECKING, Any
 
 from tests.servers.base import HOST
+from tests.servers.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,11 +68,5 @@ class _Handler(StreamRequestHandler):
 @contextlib.contextmanager
 def running_connect_proxy(leads: Mapping[str, int]) -> Iterator[ConnectProxy]:
     """Run a proxy. :param leads: see `ConnectProxy`."""
-    with ConnectProxy(leads) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield proxy
-        finally:
-            proxy.shutdown()
-            thread.join()
+    with serving(ConnectProxy(leads)) as proxy:
+        yield proxy

@@ -246,12 +246,13 @@ def test_device_flow_ends(authority: Authority, session: requests.Session) -> No
     flow = application.initiate_device_flow(["mail"])
     authority.deny(flow["user_code"])
     assert application.acquire_token_by_device_flow(flow)["error"] == "access_denied"
-    authority.ttl(device=1, access=5)
+    authority.ttl(access=5)
     flow = application.initiate_device_flow(["mail"])
     authority.approve(flow["user_code"], _ALICE)
     got = application.acquire_token_by_device_flow(flow)
     assert "refresh_token" not in got
     assert got["expires_in"] == 5
+    authority.ttl(device=1)
     flow = application.initiate_device_flow(["mail"])
     time.sleep(2)
     ended = application.acquire_token_by_device_flow({**flow, "expires_at": time.time() + 60})
