@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,8 @@ def test_details_of_a_run(mails: dict[str, Mail]) -> None:
     for kind in ("async", "sync"):
         text = mails[f"Airflow: DAG late_{kind} missed a deadline"].text or ""
         assert "Deadline:         20" in text
-        assert "State of the run: running" in text
+        # A busy scheduler starts the run later than its deadline.
+        assert re.search(r"State of the run: (queued|running)\r?\n", text)
 
 
 def test_a_question_is_shown_with_the_way_to_answer(mails: dict[str, Mail]) -> None:
