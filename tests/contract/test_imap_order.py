@@ -108,8 +108,35 @@ def test_bytes_of_another_mail(end: bytes) -> None:
     assert len(server.conversations) == 1
 
 
-def test_cut_while_a_later_file_is_written() -> None:
-    """The one that has begun goes on first: whoever writes has one file open."""
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_files_are_written_in_turn_whatever_is_answered_first(size: int) -> None:
+    """A server may answer commands in any order (RFC 9051 5.5): what comes early is asked for once more."""
+    seen: list[int] = []
+
+    def answer(uid: int) -> bytes:
+        return b"* %d FETCH (UID %d BODY[] {%d}\r\n%b)\r\n" % (uid, uid, size, BIG[uid][:size])
+
+    def fetch(arguments: str) -> bytes | None:
+        seen.append(uid := _uid(arguments))
+        if len(seen) < len(REFS):
+            return None
+        if len(seen) == len(REFS):  # the last command's answer first, all of them under its tag's end
+            return answer(3) + answer(1) + answer(2) + b"A3 OK\r\nA4 OK\r\n%b OK\r\n"
+        return b"* %d FETCH (UID %d FLAGS (\\Seen))\r\n" % (uid, uid) + answer(uid) + b"%b OK\r\n"
+
+    files = OneAtATime()
+    with _serving(fetch) as (mailbox, server):
+        results = list(mailbox.save_many(REFS, files.open))
+    files.close()
+    assert [(result.what, type(result)) for result in results] == [(ref, Saved) for ref in REFS]
+    assert files.contents == {ref: BIG[int(ref.uid)][:size] for ref in REFS}
+    assert list(files.contents) == REFS
+    assert seen == [1, 2, 3, 3]
+    assert len(server.conversations) == 1
+
+
+def test_cut_while_a_later_file_comes() -> None:
+    """Nothing of it was written, so the first goes first."""
     seen: list[int] = []
 
     def fetch(arguments: str) -> bytes | None:
@@ -125,7 +152,7 @@ def test_cut_while_a_later_file_is_written() -> None:
     files.close()
     assert [type(result) for result in results] == [Saved, Saved]
     assert files.contents == {ref: BIG[int(ref.uid)] for ref in REFS[:2]}
-    assert seen == [1, 2, 2, 1]
+    assert seen == [1, 2, 1, 2]
 
 
 def test_results_end_at_the_first_that_is_missing() -> None:

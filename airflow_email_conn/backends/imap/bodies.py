@@ -16,6 +16,7 @@ from airflow_email_conn.wire.imap.grammar import Streamed
 from airflow_email_conn.wire.mime.transfer import TransferDecoder
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
 
     from airflow_email_conn.backends.base import What, Writable
@@ -29,7 +30,10 @@ class Download:
     """Decodes the body section of one mail into a file while it comes.
 
     :param target: gives the file, which is opened when its first bytes are there.
+    :ivar queue: the downloads that have a file open one after the other, from the one whose turn it is.
     """
+
+    queue: deque[Download] | None = None
 
     def __init__(self, what: What, target: Callable[[What], Writable]) -> None:
         if isinstance(what, Attachment):
@@ -53,7 +57,6 @@ class Download:
             uids=(self.uid,),
             section=self._part,
             complete=lambda: self.found,
-            begun=lambda: self._target is not None and not self.found,
             again=self._again,
             error=None if self.uid else gone(self.ref),
         )
@@ -65,6 +68,7 @@ class Download:
 
     def _finish(self) -> None:
         """Write what is left."""
+        self.found = True
         self._write(self._decoder.finish())
         if self._target is None:  # an empty file is one, too
             self._target = self._open(self.what)
@@ -73,8 +77,16 @@ class Download:
         """What was written to the file stays: a mail never changes."""
         self._skip, self._streamed = self._received, False
 
+    def _comes_early(self) -> bool:
+        """Whether the files before this one are still to be written; its answer is let go then."""
+        while self.queue and self.queue[0].exchange.done:
+            self.queue.popleft()
+        if self.queue and self.queue[0] is not self:
+            self.exchange.early = True
+        return self.exchange.early
+
     def _take_literal(self, event: LiteralStart | LiteralPiece) -> None:
-        if self.exchange.error:
+        if self.exchange.error or self._comes_early():
             return
         if isinstance(event, LiteralPiece):
             self._feed(event.data)
@@ -93,10 +105,10 @@ class Download:
                 self.exchange.error = ProtocolError("the IMAP server sent a part of another mail")
             return
         body = fetch.body(items, self._part)
-        if body is not None:
+        if body is not None and not self._comes_early():
             self._feed(body)
-        self.found = body is not None or self._streamed
-        if self.found:
+            self._finish()
+        elif self._streamed:
             self._finish()
 
     def _feed(self, data: bytes) -> None:

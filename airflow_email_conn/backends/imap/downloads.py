@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -45,6 +46,9 @@ class Downloads:
         """See `Mailbox.save_many`."""
         downloads = (Download(what, target) for what in whats)
         for window in _windows(downloads, lambda download: _reckoned(download.what)):
+            queue = deque(window)
+            for download in window:
+                download.queue = queue
             for download in self._run(window):
                 yield _saved(download)
 

@@ -50,12 +50,12 @@ class Exchange:
     :param uids: of the mails that the command names; answers about others are not handed out.
     :param section: that it asks for; an answer with a long literal goes to one exchange only.
     :param complete: whether all has come that was asked for, though not the tagged status.
-    :param begun: whether what has come of the answer was passed on: it must go on before any other begins.
-    :param again: called before the command is sent once more, on a new connection.
+    :param again: called before the command is sent once more.
     :param alone: it may be sent once more: not so where one mail of many may be to blame.
     :param answers: sent in base64, one each time the server asks for more; taken out as they are sent.
     :param challenge: what the server asked with, the last time that there was an answer.
     :param status: the tagged end, OK, NO or BAD, once it has come.
+    :param early: the answer came before its turn and was let go; the command is to be sent once more.
     :param error: why there is no status: the session broke over this one.
     """
 
@@ -66,18 +66,23 @@ class Exchange:
     uids: Container[int] | None = None
     section: str | None = None
     complete: Callable[[], bool] = _never
-    begun: Callable[[], bool] = _never
     again: Callable[[], None] = _nothing
     alone: bool = True
     answers: list[bytes] = field(default_factory=list, repr=False)
     challenge: bytes = field(default=b"", repr=False)
     status: Status | None = None
+    early: bool = False
     error: EmailError | None = None
 
     @property
     def done(self) -> bool:
         """Whether it has ended, one way or the other."""
-        return bool(self.status or self.error) or self.complete()
+        return bool(self.error or (self.status and not self.early)) or self.complete()
+
+    def renew(self) -> None:
+        """Make it ready to be sent once more."""
+        self.status, self.early = None, False
+        self.again()
 
 
 class Router:

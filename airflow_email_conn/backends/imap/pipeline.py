@@ -81,6 +81,8 @@ class Pipeline:
             for exchange in batch:
                 if exchange.status and servers.is_throttling(exchange.status):
                     raise servers.refusal(exchange.command.name, exchange.status)
+                if exchange.early:
+                    exchange.renew()
             waiting = [exchange for exchange in waiting if not exchange.done]
 
     def _reopen(self, lost: EmailError, breaks: int) -> None:
@@ -97,7 +99,7 @@ class Pipeline:
 def _tried_again(batch: Sequence[Exchange], suspect: Exchange | None, exc: EmailError) -> Exchange | None:
     """The exchange over which the session broke, if it may be tried once more; else it has its error."""
     left = _begin_again(batch)
-    oldest = next((exchange for exchange in left if exchange.begun()), left[0] if left else None)
+    oldest = left[0] if left else None
     if oldest is None or (oldest.alone and oldest is not suspect):
         return oldest
     oldest.error = exc if not oldest.alone else _to_blame(exc)
@@ -108,7 +110,7 @@ def _begin_again(batch: Sequence[Exchange]) -> list[Exchange]:
     """Those that have not ended, ready for a new connection."""
     left = [exchange for exchange in batch if not exchange.done]
     for exchange in left:
-        exchange.again()
+        exchange.renew()
     return left
 
 
