@@ -38,6 +38,9 @@ __all__ = ["Answer", "HttpsClient", "retry_after"]
 
 _MAX_BODY: Final = 1024 * 1024  # bytes; a token takes 10 kB, the longest discovery document 5
 _LONGEST_PAUSE: Final = 86400.0  # seconds that a server may ask to be left alone for; more is nonsense
+# Seconds for which an idle connection is used again: longer than the minute between two looks of a trigger,
+# shorter than routers remember it (4 minutes and more). One that the server has closed is noticed before.
+_IDLE: Final = 90.0
 _SHUT_RDWR: Final = 2
 # Graph's delta links have some kB; servers refuse request lines of more than 16.
 _SAFE_URL: Final = re.compile(r"[\x21-\x7e]{1,16000}")
@@ -105,6 +108,7 @@ class HttpsClient:
                 verify=context,
                 timeout=timeout,
                 follow_redirects=False,
+                limits=httpx.Limits(keepalive_expiry=_IDLE),
                 headers={"User-Agent": "airflow-email-conn", "Accept-Encoding": "identity"},
             )
         except (ValueError, ImportError, httpx.InvalidURL):  # what it says may hold the proxy's password

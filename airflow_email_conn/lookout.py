@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_email_conn.model.query import MailQuery
     from airflow_email_conn.watch import MailWatch
 
-__all__ = ["Lookout", "Wanted"]
+__all__ = ["Lookout", "Wanted", "end_of"]
 
 _LONGEST_PAUSE = 300.0  # seconds between two tries
 _CALM = 60.0  # seconds after which a connection that ended counts as one that was well
@@ -38,6 +38,20 @@ class Wanted:
     folder: str = "INBOX"
     limit: int | None = None
     newest_first: bool = False
+
+
+def end_of(mailbox: Mailbox, query: MailQuery, folder: str, since: Position | None = None) -> Position | None:
+    """The end of a folder before it is searched, for the next search to go on from.
+
+    None where that one has to look at all mails again: one that does not match now may do so later (it is
+    unread again, say). Then the end is not asked for, which takes a request for each 1,000 mails of Microsoft
+    365. Raises as `Mailbox.position`.
+
+    :param since: see `Mailbox.position`.
+    """
+    can = mailbox.capabilities
+    is_settled = query.is_settled(flags=can.flags, index=can.raw_search)
+    return mailbox.position(folder, since) if is_settled else None
 
 
 class Lookout:
@@ -104,10 +118,7 @@ class Lookout:
     def _look(self, mailbox: Mailbox) -> list[MailSummary]:
         """In a thread. What comes while it searches is found by the next look."""
         wanted = self._wanted
-        server = mailbox.capabilities
-        here = None  # old mails may match that did not before (they were unread, say): all are looked at
-        if wanted.query.is_settled(flags=server.flags, index=server.raw_search):
-            here = mailbox.position(wanted.folder, self._position)
+        here = end_of(mailbox, wanted.query, wanted.folder, self._position)
         found = list(
             mailbox.search(
                 wanted.query,

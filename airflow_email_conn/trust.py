@@ -134,9 +134,14 @@ def tls_problem(exc: ssl.SSLError, where: str, agreed: bool) -> str:
 
 
 def tls_error(failure: BaseException, where: str) -> TLSError | None:
-    """The TLSError for an exception that has to do with TLS, at whatever depth of its causes; else None."""
+    """The TLSError for an exception that has to do with TLS, at whatever depth of its causes; else None.
+
+    A connection that ends is none: balancers that restart cut handshakes off, and the next one succeeds.
+    """
     cause: BaseException | None = failure
     while cause is not None:
+        if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return None
         if isinstance(cause, ssl.SSLError):
             return TLSError(tls_problem(cause, where, agreed=False))
         cause = cause.__cause__ or cause.__context__

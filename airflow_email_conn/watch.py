@@ -35,8 +35,8 @@ _LEAST: Final = 1.0  # seconds that a session lasts, whatever the authority says
 class MailWatch:
     """A mailbox that is opened when it is needed, and has one connection at most.
 
-    A session that was opened with an access token is replaced by a new one before the token ends: servers
-    close it then, some without a word.
+    One that is not `live` is closed after each question. A session of a Watchable one that was opened with an
+    access token is replaced by a new one before the token ends: servers close it then, some without a word.
 
     :param flags: changes of flags are news, too.
     :param refresh: seconds after which a server that tells of news is asked nevertheless: so long a
@@ -148,8 +148,7 @@ class MailWatch:
         try:
             with self._lifeline:
                 answer = question(self._ready())
-            # POP3 shows nothing new within a session, and locks others out for as long.
-            keep = isinstance(self._mailbox, Watchable)
+            keep = self._mailbox is not None and self._mailbox.capabilities.live
         finally:
             with self._lock:
                 self._working = False
@@ -196,4 +195,4 @@ def _dismiss(mailbox: Mailbox | None) -> None:
     if isinstance(mailbox, Watchable):
         mailbox.hang_up()
     else:
-        mailbox.close()  # may wait: only a thread that has just asked comes here
+        mailbox.close()  # waits for a server at most where it is not live: then a thread has just asked it

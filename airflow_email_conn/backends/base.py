@@ -69,6 +69,7 @@ class Capabilities:
     :param move: `move` works, without ever touching another mail.
     :param delete: `delete` works, without ever touching another mail.
     :param raw_search: `MailQuery(raw=...)` in the server's own syntax works.
+    :param live: what comes later shows in it too, and it keeps nobody else out: it may stay open for long.
     """
 
     folders: bool
@@ -76,6 +77,7 @@ class Capabilities:
     move: bool
     delete: bool
     raw_search: bool
+    live: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,11 @@ class Folder:
     selectable: bool = True
 
 
-# UIDs of a Position that leave this process; more of them would be a large trigger argument or XCom.
+# What a Position takes with it out of this process; more would be a large trigger argument or XCom. Graph's
+# ids have 200 characters, and its links some thousand.
 _MAX_POSITION_UIDS = 5000
+_MAX_POSITION_OWED = 1000
+_MAX_POSITION_LINK = 16_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +141,12 @@ class Position:
         return replace(self, uid=uid, uids=self.uids.difference(ref.uid for ref in later))
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON form. Leaves out more than 5,000 `uids`: then a search only takes longer."""
+        """JSON form, of at most 400 kB. Leaves out what would be more: then a search only takes longer."""
         uids = sorted(self.uids) if len(self.uids) <= _MAX_POSITION_UIDS else []
         data = {"folder": self.folder, "validity": self.validity, "uid": self.uid, "uids": uids}
-        return {**data, "link": self.link, "owed": list(self.owed)} if self.link else data
+        if not self.link or len(self.link) > _MAX_POSITION_LINK or len(self.owed) > _MAX_POSITION_OWED:
+            return data
+        return {**data, "link": self.link, "owed": list(self.owed)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Position:
@@ -334,7 +341,7 @@ class Watch(Protocol):
 
 @runtime_checkable
 class Watchable(Protocol):
-    """What a mailbox has besides, if it can wait for a folder to change; else it is looked at and closed."""
+    """What a mailbox has besides, if it can wait for a folder to change; others are asked again and again."""
 
     @property
     def signed_in_until(self) -> float | None:

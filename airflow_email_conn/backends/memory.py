@@ -53,7 +53,7 @@ class MemoryMailbox:
         folder called `Archive` that can be named either way.
     """
 
-    capabilities = Capabilities(folders=True, flags=True, move=True, delete=True, raw_search=False)
+    capabilities = Capabilities(folders=True, flags=True, move=True, delete=True, raw_search=False, live=True)
 
     def __init__(self, *folders: str) -> None:
         self._folders = {

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from airflow_email_conn.backends.base import MAX_MAIL_SIZE
 from airflow_email_conn.backends.memory import MemoryMailbox
-from airflow_email_conn.errors import MailNotFoundError, ProtocolError
+from airflow_email_conn.errors import CapabilityError, MailNotFoundError, ProtocolError
 from airflow_email_conn.hooks.downloads import Downloads
 from airflow_email_conn.hooks.mail import EmailHook
 from airflow_email_conn.model.query import MailQuery
@@ -113,7 +113,9 @@ class ImapHook(OfficialImapHook):
         :param check_regex: `name` is a regular expression, which must match from the start of the file name.
         :param max_mails: look at the newest so many mails only, a positive number.
         :param mail_folder: as people write it; in IMAP's own form (quoted, in modified UTF-7) it works too.
-        :param mail_filter: an IMAP search such as `(FROM "acme.com" SINCE 1-Mar-2026)` (RFC 9051 6.4.4).
+        :param mail_filter: an IMAP search such as `(FROM "acme.com" SINCE 1-Mar-2026)` (RFC 9051 6.4.4); with
+            POP3 and Microsoft 365 nothing but `All`.
+        :raises CapabilityError: another filter than that.
         :raises ValueError: `max_mails` is not positive.
         :raises RuntimeError: the hook is not open.
         :raises FolderNotFoundError, QueryError, ServerError, NetworkError:
@@ -205,13 +207,23 @@ class ImapHook(OfficialImapHook):
         is_wanted: Callable[[str], object] = re.compile(name).match if check_regex else name.__eq__
         if _UNREAD_KEYS.search(_QUOTED.sub("", mail_filter)):
             self.log.info("Reading marks no mail as read: the filter %r finds these again", mail_filter)
-        # All mails are left to any protocol, other filters to one with IMAP's search syntax.
-        query = MailQuery(raw=None if mail_filter.strip().upper() == "ALL" else mail_filter)
+        query = self._query(mail_filter, self._mailbox)
         folder = _folder(mail_folder)
         for mail in self._mailbox.search(query, folder=folder, limit=max_mails, newest_first=True):
             for mailbox, attachment in self._with_forwarded(self._mailbox, mail.attachments):
                 if is_wanted(attachment.name):
                     yield mailbox, attachment
+
+    def _query(self, mail_filter: str, mailbox: Mailbox) -> MailQuery:
+        """All mails are left to any protocol, other filters to one with IMAP's search syntax."""
+        if mail_filter.strip().upper() == "ALL":
+            return MailQuery()
+        if not mailbox.capabilities.raw_search:
+            raise CapabilityError(
+                "mail_filter: POP3 and Microsoft 365 know no IMAP search; leave it out, or search by"
+                f" EmailHook({self.imap_conn_id!r}).mailbox() of airflow_email_conn.hooks.mail"
+            )
+        return MailQuery(raw=mail_filter)
 
     def _with_forwarded(
         self, mailbox: Mailbox, attachments: Iterable[Attachment], depth: int = 0

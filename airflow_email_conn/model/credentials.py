@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from airflow_email_conn.model.partners import (
     gives_no_mail_by_device_flow,
+    graph_logins,
+    is_microsoft_authority,
     microsoft_tenant,
     reads_by_oauth_only,
 )
@@ -171,7 +174,7 @@ def _oauth(read: HostReader, keys: _Keys, user: str, main: Credential | None) ->
     if main and main.oauth and not own:
         authority = main.oauth.authority
     else:
-        authority = read.authority(keys.authority if own else _MAIN.authority, _tenant(read, keys, user))
+        authority = _authority(read, keys if own else _MAIN, _tenant(read, keys, user))
     client_id = read.text(keys.client_id) or read.text(_MAIN.client_id)
     if not client_id:
         read.missing(
@@ -180,6 +183,23 @@ def _oauth(read: HostReader, keys: _Keys, user: str, main: Credential | None) ->
     # Scopes mean something to their authority only.
     scopes = read.words(keys.scopes) or (() if own else read.words(_MAIN.scopes))
     return OAuth(authority, client_id, scopes, allowed_hosts=read.allowed_hosts)
+
+
+def _authority(read: HostReader, keys: _Keys, tenant: str) -> str:
+    """The authority; one of Microsoft's is of the cloud that `graph_url` is of."""
+    if read.choice("connection_type") != "microsoft365":
+        return read.authority(keys.authority, tenant)
+    logins = graph_logins(read.url("graph_url")[1])
+    if not logins:
+        return read.authority(keys.authority, tenant)
+    authority = read.authority(keys.authority, tenant, logins[0])
+    if is_microsoft_authority(authority) and urlsplit(authority).hostname not in logins:
+        # The client secret would go to a cloud that does not know the client.
+        read.problem(
+            keys.authority,
+            f"is of another cloud than graph_url; enter the tenant alone, or https://{logins[0]}/<tenant>",
+        )
+    return authority
 
 
 def _tenant(read: HostReader, keys: _Keys, user: str) -> str:

@@ -325,7 +325,7 @@ FIELDS: Final[tuple[Field, ...]] = (
         "graph_url",
         _SIGN_IN,
         "Microsoft Graph",
-        "Microsoft 365 only: another service root for national clouds.",
+        "Only for Microsoft 365 in a national cloud, such as https://graph.microsoft.us.",
         default="https://graph.microsoft.com",
         macro=True,
         applies="microsoft365",

@@ -18,7 +18,7 @@ __all__ = ["HostReader", "host_name", "is_allowed", "service_url"]
 # Not with a number as the last label, which some resolvers take for an IP address: 0x7f.1 is 127.0.0.1.
 _HOST: Final = re.compile(r"(?!(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\Z)[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
 _TENANT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
-_MICROSOFT: Final = "https://login.microsoftonline.com/"
+_MICROSOFT: Final = "login.microsoftonline.com"
 _SCHEMES: Final = {"imap", "imaps", "pop", "pop3", "pop3s", "smtp", "smtps", "http", "https", "ssl", "tls"}
 _PATH: Final = re.compile(r"[A-Za-z0-9._~/%:@!$&'()*+,;=-]*")
 
@@ -144,12 +144,23 @@ class HostReader(FieldReader):
         """An https address, its host and its port."""
         return self._url(key, self.text(key))
 
-    def authority(self, key: str, tenant: str = "") -> str:
-        """The issuer's https address; a bare tenant means Microsoft's, an empty field that of `tenant`."""
+    def service_root(self, key: str) -> tuple[str, str, int]:
+        """Graph's service root, its host and its port. Documentation calls it so with and without /v1.0."""
+        url, host, port = self.url(key)
+        url = url.removesuffix("/v1.0")
+        if "/" in url.removeprefix("https://"):
+            self.problem(key, "holds a path; enter the service root alone, as https://graph.microsoft.com")
+        return url, host, port
+
+    def authority(self, key: str, tenant: str = "", login: str = _MICROSOFT) -> str:
+        """The issuer's https address; a bare tenant is Microsoft's, an empty field means `tenant`.
+
+        :param login: the host of Microsoft's authorities, for a tenant.
+        """
         text = self.text(key) or (tenant if _TENANT.fullmatch(tenant) else "")
         if not text:
             self.missing(key, "enter the tenant, or the issuer's https address")
-        return self._url(key, _MICROSOFT + text.lower() if _TENANT.fullmatch(text) else text)[0]
+        return self._url(key, f"https://{login}/{text.lower()}" if _TENANT.fullmatch(text) else text)[0]
 
     def allowed(self, key: str, host: str) -> str:
         """The host, if the deployment allows it; `key` is the field it comes from."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = [
     "default_scopes",
     "gives_no_mail_by_device_flow",
+    "graph_logins",
     "is_microsoft_authority",
     "microsoft_tenant",
     "outgoing_partner",
@@ -86,6 +87,18 @@ _EXCHANGE_SCOPES: Final = {
     "pop3": "POP.AccessAsUser.All",
     "smtp": "SMTP.Send",
 }
+# Of a person at Graph, by direction. Another's mailbox takes those with .Shared, which the mailbox's name
+# does not tell.
+_GRAPH_SCOPES: Final = {"incoming": "Mail.ReadWrite", "outgoing": "Mail.Send"}
+# Hosts of authorities for each host of Graph (Microsoft Graph, "National cloud deployments"); the first one
+# is what a bare tenant means.
+_PUBLIC: Final = ("login.microsoftonline.com", "login.microsoft.com", "login.windows.net")
+_GRAPH_LOGINS: Final[dict[str, tuple[str, ...]]] = {
+    "graph.microsoft.com": _PUBLIC,
+    "graph.microsoft.us": ("login.microsoftonline.us",),
+    "dod-graph.microsoft.us": ("login.microsoftonline.us",),
+    "microsoftgraph.chinacloudapi.cn": ("login.chinacloudapi.cn", "login.partner.microsoftonline.cn"),
+}
 
 
 def is_microsoft_authority(url: str) -> bool:
@@ -93,18 +106,26 @@ def is_microsoft_authority(url: str) -> bool:
     return (urlsplit(url).hostname or "") in _MICROSOFT_AUTHORITIES
 
 
-def default_scopes(authority: str, kind: str, servers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+def graph_logins(host: str) -> tuple[str, ...]:
+    """Where Microsoft's authorities of the cloud of a Graph are, first the usual one; empty: not known."""
+    return _GRAPH_LOGINS.get(host, ())
+
+
+def default_scopes(authority: str, kind: str, servers: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
     """What to ask for when the connection says nothing: of others than Microsoft nothing, and their default.
 
     :param kind: `oauth_client_credentials` or `oauth_device_flow`.
-    :param servers: protocol and host of each that the token is for; the service root's for `graph`.
+    :param servers: direction, protocol and host of each that the token is for; the service root's for
+        `graph`.
     """
     used = list(servers)
     if not is_microsoft_authority(authority) or not used:
         return ()
-    protocol, host = used[0]
+    _, protocol, host = used[0]
     if protocol == "graph":
-        return (f"https://{host}/.default",)
+        is_application = kind == "oauth_client_credentials"
+        names = [".default"] if is_application else [_GRAPH_SCOPES[way] for way, *_ in used]
+        return tuple(f"https://{host}/{name}" for name in names)
     resource = next(
         name for name, ends in _EXCHANGE.items() if not ends or any(host.endswith(end) for end in ends)
     )
@@ -112,7 +133,7 @@ def default_scopes(authority: str, kind: str, servers: Iterable[tuple[str, str]]
         return (f"https://{resource}/.default",)
     # A person is asked for consent to each: no more than what is used.
     named = "outlook.office.com" if resource == "outlook.office365.com" else resource
-    return tuple(f"https://{named}/{_EXCHANGE_SCOPES[protocol]}" for protocol, _ in used)
+    return tuple(f"https://{named}/{_EXCHANGE_SCOPES[protocol]}" for _, protocol, _ in used)
 
 
 def outgoing_partner(host: str) -> str:

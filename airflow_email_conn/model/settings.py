@@ -195,7 +195,7 @@ def _standard(read: HostReader, direction: str, credential: Credential) -> Serve
 
 def _graph(read: HostReader, credential: Credential) -> Server:
     """Microsoft 365, for either direction."""
-    url, host, port = read.url("graph_url")
+    url, host, port = read.service_root("graph_url")
     return Server(
         protocol="graph",
         host=host,
@@ -203,25 +203,28 @@ def _graph(read: HostReader, credential: Credential) -> Server:
         credential=credential,
         timeout=read.seconds("timeout"),
         ca_certificates=read.pem("ca_certificates"),
-        url=url.removesuffix("/v1.0"),  # documentation calls both the service root
+        url=url,
         link_hosts=read.allowed_hosts,
     )
 
 
-def _with_scopes(*servers: Server | None) -> list[Server | None]:
+def _with_scopes(incoming: Server | None, outgoing: Server | None) -> list[Server | None]:
     """The servers, each with what to ask for, and for whom: those that share a sign-in share its token."""
-    return [_scoped(server, servers) if server else None for server in servers]
+    named = (("incoming", incoming), ("outgoing", outgoing))
+    sides = [(way, server) for way, server in named if server]
+    return [_scoped(server, sides) if server else None for _, server in named]
 
 
-def _scoped(server: Server, servers: Sequence[Server | None]) -> Server:
-    """One of the servers; without OAuth as it is."""
+def _scoped(server: Server, sides: Sequence[tuple[str, Server]]) -> Server:
+    """One of the servers; without OAuth as it is. :param sides: directions and their servers."""
     credential = server.credential
     oauth = credential.oauth
     if oauth is None:
         return server
-    places = [(each.protocol, each.host) for each in servers if each and _sign_in(each) == _sign_in(server)]
+    same = [(way, each) for way, each in sides if _sign_in(each) == _sign_in(server)]
+    places = [(way, each.protocol, each.host) for way, each in same]
     scopes = oauth.scopes or default_scopes(oauth.authority, credential.kind, places)
-    hosts = tuple(sorted({host for _, host in places}))
+    hosts = tuple(sorted({each.host for _, each in same}))
     return replace(server, credential=replace(credential, oauth=replace(oauth, scopes=scopes, hosts=hosts)))
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_email_conn.errors import SignInRequiredError
+
+if TYPE_CHECKING:
+    from airflow_email_conn.errors import EmailError
+    from airflow_email_conn.oauth.authority import Grant
 
 __all__ = ["TokenRecord"]
 
 _VERSION: Final = 1
 _KEPT: Final = 60.0  # seconds of a token's life that must be left for it to be used: a sign-in takes its time
+_REST: Final = 30.0  # seconds after a failure in which a token that can be used is used
 _EARLY: Final = 300.0  # seconds before the end from when on it is renewed, as MSAL does
 
 
@@ -55,6 +62,25 @@ class TokenRecord:
     def is_resting(self, now: float) -> bool:
         """Whether another try to renew it would come too soon, or be in vain."""
         return self.is_dead or now < self.retry_at
+
+    def granted(self, grant: Grant, now: float) -> TokenRecord:
+        """The record after the authority gave a token. What it did not give anew stays."""
+        return TokenRecord(
+            access_token=grant.access_token,
+            issued_at=now,
+            expires_at=now + grant.expires_in,
+            refresh_token=grant.refresh_token or self.refresh_token,
+            refreshed_at=now if grant.refresh_token else self.refreshed_at,
+            signed_in_at=self.signed_in_at,
+            account=grant.account or self.account,
+            secret_digest=self.secret_digest,
+        )
+
+    def failed(self, failure: EmailError, now: float) -> TokenRecord:
+        """The record after a renewal that failed."""
+        rest = max(_REST, getattr(failure, "retry_after", None) or 0.0)
+        is_dead = isinstance(failure, SignInRequiredError)
+        return replace(self, error=failure.message, failed_at=now, retry_at=now + rest, is_dead=is_dead)
 
     @property
     def _life(self) -> float:

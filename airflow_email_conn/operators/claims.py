@@ -5,9 +5,9 @@ finds what is there without a look at the mail. Two things make that less simple
 
 *Look-alikes.* Anybody can send a second mail with the Message-ID of the first, and machines do so by mistake;
 both must be kept. When a folder has a manifest, it is this mail's if it was stored from the same place of the
-mailbox, or has the same size and files of the same digests (one mail that was delivered twice). Otherwise,
-also where no file is there to compare, the mail gets a folder whose name also carries a digest of its bytes;
-so does one without Message-ID.
+mailbox, or has the same size and files of the same names and digests (one mail that was delivered twice).
+Otherwise, also where no file is there to compare, the mail gets a folder whose name also carries a digest
+of its bytes; so does one without Message-ID.
 
 *Claims.* Mapped tasks may store two look-alikes at the same time, while neither has a manifest. So a task
 first leaves a mark of its mail's place in the folder, then looks for the marks of others: at least one of
@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timezone
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from airflow_email_conn.backends.base import Unfetched
 from airflow_email_conn.model.filename import mail_folder_name
-from airflow_email_conn.operators.manifest import Manifest, part_of
+from airflow_email_conn.operators.manifest import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,33 +62,44 @@ class Claims:
         """
         folder = self.usual(mail)
         if folder is None:
-            folder = self._day(mail) / f"mail-{self._digest(mail.ref)}"
-            return folder, Manifest.read(folder)
+            return self._by_digest(self._day(mail) / f"mail-{self._digest(mail.ref)}", mail, wanted)
         manifest = Manifest.read(folder)
         alone = False
         if manifest is None:
             alone = _mark(folder, mail)
             manifest = Manifest.read(folder)  # another task may have finished meanwhile
-        if self._is_same(mail, manifest, wanted) if manifest else alone:
-            return folder, manifest
-        folder = folder.parent / f"{folder.name}~{self._digest(mail.ref)[:16]}"
-        return folder, Manifest.read(folder)
+        known = self._known(mail, manifest, wanted) if manifest else None
+        if known or (alone and not manifest):
+            return folder, known
+        return self._by_digest(folder.parent / f"{folder.name}~{self._digest(mail.ref)[:16]}", mail, wanted)
 
     def _day(self, mail: MailSummary) -> ObjectStoragePath:
         when = mail.received or mail.date
         day = when.astimezone(timezone.utc).strftime("%Y-%m-%d") if when else _NO_DAY
         return self._root / f"dt={day}"
 
-    def _is_same(self, mail: MailSummary, manifest: Manifest, wanted: Sequence[What]) -> bool:
-        """Whether a manifest is about this mail: it lies at the same place, or its files are the same."""
-        if manifest.mail["ref"] == mail.ref.as_dict():
-            return True
-        if not wanted:
-            return True  # nothing will be put there
-        stored = [what for what in wanted if part_of(what) in manifest.files]
-        if manifest.mail["size"] != mail.size or not stored:
-            return False
-        return all(self._digest(what) == manifest.files[part_of(what)]["sha256"] for what in stored)
+    def _by_digest(
+        self, folder: ObjectStoragePath, mail: MailSummary, wanted: Sequence[What]
+    ) -> tuple[ObjectStoragePath, Manifest | None]:
+        """A folder whose name tells the mail's bytes, and what is stored there of them."""
+        manifest = Manifest.read(folder)
+        if manifest and not _lies_there(mail, manifest):
+            manifest = manifest.of_copy(self._twins(manifest, wanted))
+        return folder, manifest
+
+    def _known(self, mail: MailSummary, manifest: Manifest, wanted: Sequence[What]) -> Manifest | None:
+        """A manifest as this mail's, if it is: the mail lies at the same place, or its files are the same."""
+        if _lies_there(mail, manifest) or not wanted:  # nothing will be put there
+            return manifest
+        if manifest.mail["size"] != mail.size:
+            return None
+        twins = self._twins(manifest, wanted)
+        return manifest.of_copy(twins) if twins and all(twins.values()) else None
+
+    def _twins(self, manifest: Manifest, wanted: Sequence[What]) -> dict[What, dict[str, Any] | None]:
+        """Of the files that have names of the manifest's: which one of it each is."""
+        named = [what for what in wanted if manifest.has_one_named(what)]
+        return {what: manifest.twin(what, self._digest(what)) for what in named}
 
     def _digest(self, what: What) -> str:
         hashing = Hashing(None)
@@ -96,6 +107,11 @@ class Claims:
             if isinstance(result, Unfetched):
                 raise result.error
         return hashing.digest.hexdigest()
+
+
+def _lies_there(mail: MailSummary, manifest: Manifest) -> bool:
+    """Whether a manifest is of the mail at the same place."""
+    return bool(manifest.mail["ref"] == mail.ref.as_dict())
 
 
 def _mark(folder: ObjectStoragePath, mail: MailSummary) -> bool:

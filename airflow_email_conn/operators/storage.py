@@ -18,7 +18,7 @@ from airflow_email_conn.errors import EmailError, MailNotFoundError, ServerError
 from airflow_email_conn.model.filename import safe_file_name, unique
 from airflow_email_conn.model.message import Attachment
 from airflow_email_conn.operators.claims import Claims, Hashing, release
-from airflow_email_conn.operators.manifest import MANIFEST, Manifest, part_of
+from airflow_email_conn.operators.manifest import EML, MANIFEST, Manifest, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MailStore", "Stored"]
 
-_EML = "mail.eml"
 _BATCH = 100  # mails: their files share few round trips, and few marks are left by a task that is killed
 
 
@@ -124,7 +123,7 @@ class _Folder:
     def __init__(self, stored: Stored, path: ObjectStoragePath | None, manifest: Manifest | None) -> None:
         self._stored = stored
         self.path = path
-        self._manifest = manifest or Manifest({}, {})
+        self._manifest = manifest or Manifest({})
         self._new = manifest is None
         wanted = stored.wanted if path else []
         self.missing = [what for what in wanted if part_of(what) not in self._manifest.files]
@@ -132,10 +131,10 @@ class _Folder:
         self._names = self._free_names()
 
     def _free_names(self) -> dict[What, str]:
-        files = self._manifest.files.values()
-        taken = {MANIFEST, _EML, *(entry["stored_as"].casefold() for entry in files)}
+        entries = self._manifest.entries
+        taken = {MANIFEST, EML, *(entry["stored_as"].casefold() for entry in entries)}
         return {
-            what: unique(safe_file_name(what.name), taken) if isinstance(what, Attachment) else _EML
+            what: unique(safe_file_name(what.name), taken) if isinstance(what, Attachment) else EML
             for what in self.missing
         }
 
@@ -154,10 +153,8 @@ class _Folder:
         if isinstance(result, Unfetched):
             self._give_up(what, result.error)
             return
-        name, content_type = (
-            (what.name, what.content_type) if isinstance(what, Attachment) else (_EML, "message/rfc822")
-        )
-        self._manifest.add(what, name, self._names[what], result.size, writing.digest(what), content_type)
+        content_type = what.content_type if isinstance(what, Attachment) else "message/rfc822"
+        self._manifest.add(what, self._names[what], result.size, writing.digest(what), content_type)
 
     def _give_up(self, what: What, error: EmailError) -> None:
         self._stored.error = self._stored.error or error

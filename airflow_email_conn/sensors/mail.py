@@ -19,6 +19,7 @@ from airflow_email_conn.arguments.filters import MailFilterArguments
 from airflow_email_conn.errors import EmailError, NetworkError
 from airflow_email_conn.hooks.failures import no_useless_pokes
 from airflow_email_conn.hooks.mail import EmailHook
+from airflow_email_conn.lookout import end_of
 from airflow_email_conn.model.criteria import read_limit
 from airflow_email_conn.triggers.mail import EmailTrigger
 
@@ -51,8 +52,9 @@ class EmailSensor(MailFilterArguments, BaseSensorOperator):
 
     :param deferrable: look once, then let the triggerer wait, for whom the server's own word is enough (IMAP
         IDLE): no worker is held and mail is found within seconds. `mode` does not matter then, and
-        `poke_interval` only where a server does not tell of new mail. It connects again by itself for up to
-        half an hour. From `[operators] default_deferrable` if not given.
+        `poke_interval` only where a server does not tell of new mail. Microsoft 365 does not: each look asks
+        what has come since the last one, and not for all mails as in the other modes. It connects again by
+        itself for up to half an hour. From `[operators] default_deferrable` if not given.
     :param idle_refresh: seconds after which the triggerer asks a server that tells of new mail nevertheless.
     :param on_missing: what becomes of the task when no mail has matched in `timeout`: `fail` (without
         retries), the default; `skip`, which `soft_fail` says, too; or `report`: it succeeds with an empty
@@ -90,7 +92,7 @@ class EmailSensor(MailFilterArguments, BaseSensorOperator):
         with no_useless_pokes(self):
             query = self.query
             with EmailHook(self.email_conn_id).mailbox() as mailbox:
-                position = mailbox.position(self.folder) if self.deferrable else None
+                position = end_of(mailbox, query, self.folder) if self.deferrable else None
                 mails = self.found(mailbox)
                 position = position and position.short_of(mailbox.undecided)
         self.log.info("Found %d mails in %r that match: %s", len(mails), self.folder, _in_words(query))

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tests.servers.bed import Bed
     from tests.servers.embedded import EmbeddedServers
 
-OAUTH = {"authority": "https://id.example.org", "client_id": "app"}
-
 
 def test_mailbox_and_send(
     connect: Callable[..., None],
@@ -265,28 +263,6 @@ def test_pop3(connect: Callable[..., None], bed: Bed) -> None:
         (mail,) = mailbox.search(MailQuery(attachment="*.csv"))
         with pytest.raises(CapabilityError, match="POP3 has no folder but INBOX"):
             mailbox.move(mail.ref, "Done")
-
-
-@pytest.mark.parametrize(
-    ("extra", "incoming", "outgoing"),
-    [
-        (
-            {"connection_type": "microsoft365", "credential": "oauth_device_flow"},
-            "see connection_type$",
-            "see connection_type$",
-        ),
-    ],
-)
-def test_later_versions(
-    connect: Callable[..., None], extra: dict[str, Any], incoming: str, outgoing: str
-) -> None:
-    """What this version cannot do leads to the field that asks for it."""
-    connect((OAUTH if "credential" in extra else {}) | extra)
-    with pytest.raises(CapabilityError, match=incoming):
-        EmailHook().mailbox()
-    if outgoing:
-        with pytest.raises(CapabilityError, match=outgoing):
-            EmailHook().send(Draft(to=[ROBOT], subject="x", text="x"))
 
 
 def test_broken_connection_is_one_error(connect: Callable[..., None]) -> None:

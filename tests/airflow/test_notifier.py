@@ -23,7 +23,7 @@ from airflow_email_conn.notifications.mail import EmailNotifier
 from airflow_email_conn.notifications.notice import notice_of
 from airflow_email_conn.notifications.occasion import Occasion
 from airflow_email_conn.wire.compose.message import check
-from tests.airflow.conftest import ROBOT, VENDOR
+from tests.airflow.conftest import ROBOT, VENDOR, every_kind
 from tests.servers.scripted import Conversation, ScriptedServer
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def failed(**changes: Any) -> dict[str, Any]:
 # ------------------------------------------------------------ the default mail
 
 
+@every_kind
 def test_default_mail(vendor: Callable[[], Mail]) -> None:
     """Subject, text and HTML say what happened."""
     EmailNotifier(VENDOR)(failed(map_index=3))
@@ -186,6 +187,7 @@ def test_secrets_in_exceptions_are_masked(vendor: Callable[[], Mail], connect: C
 # ------------------------------------------------------------ own words
 
 
+@every_kind
 def test_values_in_html_are_escaped_and_in_text_are_not(vendor: Callable[[], Mail]) -> None:
     """HTML needs it; `safe` is for those who know."""
     EmailNotifier(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -13,16 +14,18 @@ from airflow.providers.smtp.notifications.smtp import SmtpNotifier as OfficialNo
 from airflow.providers.smtp.operators.smtp import EmailOperator as OfficialOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_email_conn.backends.imap.mailbox import ImapMailbox
 from airflow_email_conn.errors import DraftError
 from airflow_email_conn.hooks.smtp import SmtpHook
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.notifications.smtp import SmtpNotifier, send_smtp_notification
 from airflow_email_conn.operators.smtp import EmailOperator
-from tests.airflow.conftest import ROBOT, VENDOR
+from tests.airflow.conftest import MICROSOFT, ROBOT, VENDOR, every_kind
+from tests.contract.places import ignore, imap_server
 from tests.servers.scripted import Conversation, ScriptedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from airflow_email_conn.backends.base import Mailbox
@@ -35,8 +38,10 @@ NOTIFIERS = [OfficialNotifier, SmtpNotifier]
 
 
 @pytest.fixture
-def both(embedded: EmbeddedServers, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connections `official` and `mail` to the same server, which wants no sign-in."""
+def both(
+    embedded: EmbeddedServers, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connections `official` and `mail` to the same server without sign-in; `mail` of Microsoft 365."""
     extra = {"disable_ssl": True, "disable_tls": True, "from_email": ROBOT}
     official = {"conn_type": "smtp", "host": "localhost", "port": embedded.smtp_port, "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_OFFICIAL", json.dumps(official))
@@ -47,6 +52,8 @@ def both(embedded: EmbeddedServers, connect: Callable[..., None], monkeypatch: p
         "from_address": ROBOT,
     }
     ours = {"conn_type": "email", "host": "localhost", "port": embedded.smtp_port, "extra": extra}
+    if kind == MICROSOFT:
+        ours = request.getfixturevalue("microsoft")
     monkeypatch.setenv("AIRFLOW_CONN_MAIL", json.dumps(ours))
 
 
@@ -56,9 +63,10 @@ def conn_id(kind: type) -> str:
 
 
 @pytest.fixture
-def received(mailboxes: Callable[[str], Mailbox]) -> Callable[[], list[dict[str, Any]]]:
-    """What the vendor sees of the mails it has received."""
-    mailbox = mailboxes(VENDOR)
+def received(
+    mailboxes: Callable[[str], Mailbox], embedded: EmbeddedServers, kind: str
+) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """What the vendor sees of the mails it has received, first those of the SMTP server."""
 
     def shown(mail: Mail) -> dict[str, Any]:
         return {
@@ -71,7 +79,14 @@ def received(mailboxes: Callable[[str], Mailbox]) -> Callable[[], list[dict[str,
             "x": mail.header("X-Kind"),
         }
 
-    return lambda: [shown(mailbox.fetch(mail.ref)) for mail in mailbox.search(MailQuery())]
+    with ExitStack() as stack:
+        opened = [mailboxes(VENDOR)]
+        if kind == MICROSOFT:
+            embedded.empty(VENDOR)
+            opened.insert(0, stack.enter_context(ImapMailbox.open(imap_server(embedded, VENDOR), ignore)))
+        yield lambda: [
+            shown(mailbox.fetch(mail.ref)) for mailbox in opened for mail in mailbox.search(MailQuery())
+        ]
 
 
 def arguments(folder: Path) -> dict[str, Any]:
@@ -89,6 +104,7 @@ def arguments(folder: Path) -> dict[str, Any]:
     }
 
 
+@every_kind
 @pytest.mark.usefixtures("both")
 def test_hook(received: Callable[[], list[dict[str, Any]]], tmp_path: Path) -> None:
     """`send_email_smtp` in a `with` block; the first argument of the hook is its connection."""
@@ -100,6 +116,7 @@ def test_hook(received: Callable[[], list[dict[str, Any]]], tmp_path: Path) -> N
     assert ours == official
 
 
+@every_kind
 @pytest.mark.usefixtures("both")
 def test_hook_awaited(received: Callable[[], list[dict[str, Any]]], tmp_path: Path) -> None:
     """`async with` and `asend_email_smtp`."""
@@ -114,6 +131,7 @@ def test_hook_awaited(received: Callable[[], list[dict[str, Any]]], tmp_path: Pa
     assert ours == official
 
 
+@every_kind
 @pytest.mark.usefixtures("both")
 def test_operator(received: Callable[[], list[dict[str, Any]]], tmp_path: Path) -> None:
     """Same arguments, same template fields, no result."""
@@ -125,6 +143,7 @@ def test_operator(received: Callable[[], list[dict[str, Any]]], tmp_path: Path) 
     assert ours == official
 
 
+@every_kind
 @pytest.mark.usefixtures("both")
 def test_notifier(received: Callable[[], list[dict[str, Any]]], tmp_path: Path) -> None:
     """With words of one's own, in a file as well."""

@@ -75,11 +75,17 @@ class Link:
         server = socket.create_connection((HOST, self._target))
         for end in (client, server):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        threads = []
         for source, target in ((client, server), (server, client)):
             pieces: _Pieces = Queue(_IN_FLIGHT)
             arguments = (source, pieces, source is client)
-            threading.Thread(target=self._take, args=arguments, daemon=True).start()
-            threading.Thread(target=_hand_on, args=(pieces, target), daemon=True).start()
+            threads.append(threading.Thread(target=self._take, args=arguments, daemon=True))
+            threads.append(threading.Thread(target=_hand_on, args=(pieces, target), daemon=True))
+        with client, server:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
 
     def _take(self, source: socket.socket, pieces: _Pieces, from_client: bool) -> None:
         piece = b"first"

@@ -7,17 +7,30 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.imap_dialect import ImapDialect
-from tests.contract.places import WITH_FOLDERS, graph_place_on, memory_place, place_on, pop3_place_on
+from tests.contract.places import (
+    GRAPHS,
+    WITH_FOLDERS,
+    graph_mailbox,
+    graph_place_on,
+    memory_place,
+    place_on,
+    pop3_place_on,
+)
 from tests.contract.pop3_dialect import Pop3Dialect
+from tests.contract.signedin import CREDENTIALS, signed_in
 from tests.contract.smtp_dialect import SmtpDialect
 from tests.contract.witness import Witness
 from tests.servers.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from tests.contract.dialects import Dialect
     from tests.contract.places import Place
+    from tests.contract.sending import Post
+    from tests.contract.signedin import SignedIn
+    from tests.servers.authority import Authority as OAuthAuthority
     from tests.servers.base import MailboxServers, MailServers, Pop3Servers
     from tests.servers.graph.server import GraphServer
 
@@ -29,10 +42,19 @@ def servers(request: pytest.FixtureRequest) -> MailServers:
     return running
 
 
-@pytest.fixture(params=["bed", "embedded", "graph"])
-def post(request: pytest.FixtureRequest) -> MailServers | GraphServer:
+@pytest.fixture(scope="module")
+def sign_ins(graph_at_authority_server: GraphServer, authority_server: OAuthAuthority) -> dict[str, SignedIn]:
+    """By credential. For one module: tests of another may end what was granted."""
+    return {each: signed_in(graph_at_authority_server, authority_server, each) for each in CREDENTIALS}
+
+
+@pytest.fixture(params=["bed", "embedded", *GRAPHS])
+def post(request: pytest.FixtureRequest) -> Post:
     """Whatever takes mail, by SMTP or by Graph."""
-    running: MailServers | GraphServer = request.getfixturevalue(request.param)
+    name, _, credential = request.param.partition("-")
+    if credential:
+        return _signed_in(request, credential)
+    running: Post = request.getfixturevalue(name)
     return running
 
 
@@ -56,14 +78,27 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     if request.param == "memory":
         yield memory_place()
         return
-    if request.param == "graph":
-        with graph_place_on(request.getfixturevalue("graph")) as place:
-            yield place
-        return
-    server, _, protocol = request.param.partition("-")
-    open_place = pop3_place_on if protocol else place_on
-    with open_place(request.getfixturevalue(server)) as place:
+    with _place(request) as place:
         yield place
+
+
+def _place(request: pytest.FixtureRequest) -> AbstractContextManager[Place]:
+    """On a server; after "-" stands the protocol, or of Graph the credential."""
+    server, _, way = request.param.partition("-")
+    if server == "graph" and way:
+        by_token = _signed_in(request, way)
+        return graph_place_on(by_token.graph, by_token.mailbox())
+    running = request.getfixturevalue(server)
+    if server == "graph":
+        return graph_place_on(running, graph_mailbox(running, next(iter(running.users))))
+    return pop3_place_on(running) if way else place_on(running)
+
+
+def _signed_in(request: pytest.FixtureRequest, credential: str) -> SignedIn:
+    """With an empty mailbox."""
+    request.getfixturevalue("graph_at_authority")
+    sign_ins: dict[str, SignedIn] = request.getfixturevalue("sign_ins")
+    return sign_ins[credential]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from airflow_email_conn.backends.pop3.mailbox import Pop3Mailbox
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.model.server import Credential, Server
 from tests.contract.mails import RECEIVED
+from tests.contract.signedin import CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tests.servers.graph.server import GraphServer
 
 __all__ = [
+    "GRAPHS",
     "WITH_FOLDERS",
     "Place",
     "graph_mailbox",
@@ -37,14 +39,16 @@ __all__ = [
 ]
 
 
+#: The fake Graph: with a token that it handed out itself, which needs no other server; and signed in.
+GRAPHS = ("graph", *(f"graph-{credential}" for credential in CREDENTIALS))
 #: The places that have folders and flags, as ids; POP3 has neither, which is a test of its own.
-WITH_FOLDERS = ("memory", "bed", "cyrus", "embedded", "graph")
+WITH_FOLDERS = ("memory", "bed", "cyrus", "embedded", *GRAPHS)
 
 
 class Place:
     """A mailbox under test and the way to put mails into it.
 
-    :param kind: which one, as a test id.
+    :param kind: which one: its test id, of Graph without the credential.
     """
 
     def __init__(self, mailbox: Mailbox, append: Callable[..., Any], kind: str) -> None:
@@ -187,8 +191,11 @@ def pop3_place_on(servers: Pop3Servers) -> Iterator[Place]:
 
 
 @contextmanager
-def graph_place_on(graph: GraphServer) -> Iterator[Place]:
-    """The empty mailbox of the fake's first user."""
+def graph_place_on(graph: GraphServer, opened: Mailbox) -> Iterator[Place]:
+    """The empty mailbox of the fake's first user.
+
+    :param opened: the same; closed in the end.
+    """
     login = next(iter(graph.users))
 
     def append(
@@ -198,8 +205,8 @@ def graph_place_on(graph: GraphServer) -> Iterator[Place]:
         if answered:  # [MS-OXOMSG] PidTagLastVerbExecuted: answered to the sender
             message.properties["integer 0x1081"] = "102"
 
-    with graph_mailbox(graph, login) as mailbox:
-        yield Place(mailbox, append, graph.name)
+    with opened:
+        yield Place(opened, append, graph.name)
 
 
 def _names(**flags: bool) -> str:

@@ -6,12 +6,13 @@ import email.policy
 import imaplib
 import time
 from email.message import EmailMessage
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from airflow_email_conn.backends.graph.sender import GraphSender
 from airflow_email_conn.backends.smtp.sender import SmtpSender
 from airflow_email_conn.model.server import Credential, Server
 from tests.contract.places import graph_server
+from tests.contract.signedin import SignedIn
 from tests.servers.base import HOST
 from tests.servers.graph.outgoing import mime_of
 from tests.servers.graph.server import GraphServer
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
 TIMEOUT = 10.0
 
+#: Whatever takes mail: by SMTP, or by Graph.
+Post: TypeAlias = Union["MailServers", GraphServer, SignedIn]
 
-def users(servers: MailServers | GraphServer) -> list[str]:
+
+def users(servers: Post) -> list[str]:
     """Addresses in ASCII."""
     return [login for login in servers.users if login.isascii()]
 
@@ -53,8 +57,10 @@ def plain(port: int, **more: Any) -> Server:
     )
 
 
-def sender(servers: MailServers | GraphServer, security: str = "starttls", **more: Any) -> Sender:
+def sender(servers: Post, security: str = "starttls", **more: Any) -> Sender:
     """An open sender, as any backend gives one."""
+    if isinstance(servers, SignedIn):
+        return servers.sender()
     if isinstance(servers, GraphServer):
         login = users(servers)[0]
         server = graph_server(servers, login, **more)
@@ -62,8 +68,10 @@ def sender(servers: MailServers | GraphServer, security: str = "starttls", **mor
     return SmtpSender.open(setting(servers, security, **more), from_address=users(servers)[0])
 
 
-def arrived(servers: MailServers | GraphServer, login: str, message_id: str) -> EmailMessage:
+def arrived(servers: Post, login: str, message_id: str) -> EmailMessage:
     """The mail, read back by the standard library; real servers deliver a little later."""
+    if isinstance(servers, SignedIn):
+        servers = servers.graph
     if isinstance(servers, GraphServer):
         found = next(mail for mail in servers.messages(login) if mail.message_id == message_id)
         return _parsed(b"".join(mime_of(found)))

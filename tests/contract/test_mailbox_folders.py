@@ -142,7 +142,7 @@ def test_what_a_mailbox_cannot_do(place: Place) -> None:
     mailbox = place.mailbox
     ref = place.only().ref
     assert mailbox.capabilities == Capabilities(
-        folders=False, flags=False, move=False, delete=True, raw_search=False
+        folders=False, flags=False, move=False, delete=True, raw_search=False, live=False
     )
     calls: list[Callable[[], Any]] = [
         lambda: mailbox.mark_seen(ref),

@@ -23,8 +23,8 @@ from tests.servers.faultproxy import FaultProxy
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.contract.sending import Post
     from tests.servers.base import MailServers
-    from tests.servers.graph.server import GraphServer
 
 
 # ---------------------------------------------------------------- what arrives
@@ -69,7 +69,7 @@ def test_sign_in_without_encryption(bed: Any) -> None:
         assert out.send(Draft(to=login)).accepted
 
 
-def test_everything_arrives(post: MailServers | GraphServer, tmp_path: Path) -> None:
+def test_everything_arrives(post: Post, tmp_path: Path) -> None:
     """Texts, people, headers, date, attachments of each kind and a picture: as the draft says."""
     to, cc, bcc = (*users(post), users(post)[0])[:3]
     data = bytes(range(256)) * 300
@@ -115,7 +115,7 @@ def test_everything_arrives(post: MailServers | GraphServer, tmp_path: Path) -> 
         assert picture.get_payload(decode=True) == b"\x89PNG"
 
 
-def test_bcc_arrives_unseen(post: MailServers | GraphServer) -> None:
+def test_bcc_arrives_unseen(post: Post) -> None:
     """Who is in Bcc gets the mail; nothing in the mail tells."""
     to, bcc = users(post)[:2]
     with sender(post) as out:
@@ -126,7 +126,7 @@ def test_bcc_arrives_unseen(post: MailServers | GraphServer) -> None:
     assert arrived(post, bcc, receipt.message_id)["Bcc"] is None
 
 
-def test_receipt(post: MailServers | GraphServer) -> None:
+def test_receipt(post: Post) -> None:
     """Everybody once, in the order to, cc, bcc; and the Message-ID as it arrived."""
     first, second = users(post)[:2]
     with sender(post) as out:
@@ -140,7 +140,7 @@ def test_receipt(post: MailServers | GraphServer) -> None:
     assert arrived(post, first, given.message_id)
 
 
-def test_wrong_drafts_between(post: MailServers | GraphServer) -> None:
+def test_wrong_drafts_between(post: Post) -> None:
     """They are refused before anything is sent, and the sender goes on."""
     login = users(post)[0]
     with sender(post) as out:

@@ -19,6 +19,7 @@ from airflow_email_conn.errors import (
     UnavailableError,
 )
 from airflow_email_conn.wire.graph import paths, ranges
+from airflow_email_conn.wire.graph.challenge import claims_challenge
 from airflow_email_conn.wire.graph.errors import (
     AccessDeniedError,
     Asked,
@@ -26,7 +27,6 @@ from airflow_email_conn.wire.graph.errors import (
     ResyncError,
     TooComplexError,
     TooSmallError,
-    claims_challenge,
     problem,
 )
 from tests.graph.opening import MAILBOX, Renewals, open_session
@@ -163,10 +163,11 @@ def test_claims_that_are_none(header: str) -> None:
     assert claims_challenge(header) == ""
 
 
+@pytest.mark.parametrize("name", ["nextExpectedRanges", "NextExpectedRanges"])
 @pytest.mark.parametrize(("text", "start"), [("0-", 0), ("2097152", 2097152), ("10-20", 10)])
-def test_ranges(text: str, start: int) -> None:
+def test_ranges(name: str, text: str, start: int) -> None:
     """All spellings that are documented."""
-    assert ranges.next_start(json.dumps({"nextExpectedRanges": [text]}), 3_000_000) == start
+    assert ranges.next_start(json.dumps({name: [text]}), 3_000_000) == start
 
 
 @pytest.mark.parametrize(
@@ -177,14 +178,15 @@ def test_ranges(text: str, start: int) -> None:
         "{}",
         '{"nextExpectedRanges": []}',
         '{"nextExpectedRanges": [5]}',
+        '{"nextExpectedRanges": 5}',
+        '{"NextExpectedRanges": [""]}',
         '{"nextExpectedRanges": ["5000000"]}',
         '{"nextExpectedRanges": ["x"]}',
     ],
 )
 def test_ranges_that_are_none(state: str) -> None:
-    """Whoever does not say where to go on cannot be uploaded to."""
-    with pytest.raises(ProtocolError, match="expects next"):
-        ranges.next_start(state, 3_000_000)
+    """It is not known then where to go on."""
+    assert ranges.next_start(state, 3_000_000) is None
 
 
 # ------------------------------------------------------------ on the fake

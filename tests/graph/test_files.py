@@ -114,14 +114,15 @@ def test_a_download_that_breaks_off_again_and_again(graph: GraphServer, mailbox:
     assert fault.hits == 4
 
 
-def test_a_download_that_changes_meanwhile(graph: GraphServer, mailbox: GraphMailbox) -> None:
+@pytest.mark.parametrize("length", [100_000, 10])
+def test_a_download_that_changes_meanwhile(graph: GraphServer, mailbox: GraphMailbox, length: int) -> None:
     """Exchange makes the MIME form anew for each request: two halves of two forms are no mail."""
     message = graph.append(ROBOT, plain(1, text="x" * 100_000))
     mail = only(mailbox)
 
     class Changing(io.BytesIO):
         def write(self, data: Any, /) -> int:
-            message.base = Blob([plain(1, text="y" * 100_000)])
+            message.base = Blob([plain(1, text="y" * length)])
             return super().write(data)
 
     graph.fault(r"value", kind="cut", octets=50_000)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_email_conn.backends.graph import limits
 from airflow_email_conn.backends.graph.limits import in_flight
 from airflow_email_conn.errors import EmailError, NetworkError, UnavailableError
 from airflow_email_conn.lifeline import Lifeline
@@ -61,6 +62,21 @@ def test_tries_end(graph: GraphServer) -> None:
         session.get("/mailFolders/inbox")
     session.close()
     assert fault.hits == 4
+
+
+def test_a_crowd_is_waited_for(graph: GraphServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """429 is tried again as long as others may need, and then no more."""
+    session = open_session(graph)
+    fault = graph.fault(r"GET .*/inbox", status=429, times=9)
+    assert session.get("/mailFolders/inbox")["id"]
+    assert fault.hits == 9
+    monkeypatch.setattr(limits, "_QUEUEING", 1.0)
+    graph.fault(r"GET .*/inbox", status=429, headers={"Retry-After": "1"}, times=None)
+    begin = time.monotonic()
+    with pytest.raises(UnavailableError):
+        session.get("/mailFolders/inbox")
+    session.close()
+    assert time.monotonic() - begin < 3
 
 
 def _move(session: GraphSession, graph: GraphServer) -> None:

@@ -16,6 +16,7 @@ from airflow_email_conn.model.draft import Content, Draft
 from tests.graph.opening import MAILBOX, open_sender
 from tests.servers.graph import attachments, uploads
 from tests.servers.graph.behaviours import Behaviour
+from tests.servers.graph.blobs import Blob
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +80,7 @@ def test_several(graph: GraphServer) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("kind", ["status", "close", "stall"])
+@pytest.mark.parametrize("kind", ["status", "close", "stall", "garbage"])
 @pytest.mark.parametrize("skip", [0, 1, 3])
 def test_faults(graph: GraphServer, kind: str, after: bool, skip: int) -> None:
     """At the first piece, in the middle and at the last: the file arrives, once."""
@@ -91,12 +92,40 @@ def test_faults(graph: GraphServer, kind: str, after: bool, skip: int) -> None:
     assert len(graph.sent) == 1
 
 
+def test_crowd(graph: GraphServer) -> None:
+    """Pieces that are throttled are sent again for longer than others."""
+    fault = graph.fault(r"PUT .*/uploads/", status=429, code="ApplicationThrottled", skip=1, times=7)
+    with open_sender(graph) as out:
+        out.send(Draft(to=_TO, attachments=[Content("a.bin", _TEN)]))
+    assert fault.hits == 7
+    assert _files(graph) == {"a.bin": _TEN}
+
+
 def test_faults_without_a_state(graph: GraphServer) -> None:
     """Where the server does not say how far it is, the piece is sent again."""
     fault = graph.fault(r"PUT .*/uploads/", skip=1)
     with graph.without(Behaviour.UPLOAD_STATUS), open_sender(graph) as out:
         out.send(Draft(to=_TO, attachments=[Content("a.bin", _TEN)]))
     assert fault.hits == 1
+    assert _files(graph) == {"a.bin": _TEN}
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("skip", [1, 3])
+def test_answers_that_cannot_be_read(graph: GraphServer, skip: int, *, after: bool) -> None:
+    """Of the piece and of the question after it: what is attached in the end counts."""
+    for match in (r"PUT .*/uploads/", r"GET .*/uploads/"):
+        graph.fault(match, kind="garbage", after=after, skip=skip if match.startswith("PUT") else 0)
+    with open_sender(graph) as out:
+        out.send(Draft(to=_TO, attachments=[Content("a.bin", _TEN)]))
+    assert _files(graph) == {"a.bin": _TEN}
+    assert len(graph.sent) == 1
+
+
+def test_last_piece_is_answered_as_the_others(graph: GraphServer) -> None:
+    """It names bytes beyond the end, or none: the file is there all the same."""
+    with graph.without(Behaviour.UPLOAD_LAST), open_sender(graph) as out:
+        out.send(Draft(to=_TO, attachments=[Content("a.bin", _TEN)]))
     assert _files(graph) == {"a.bin": _TEN}
 
 
@@ -118,6 +147,27 @@ def test_upload_that_never_works(graph: GraphServer) -> None:
         out.send(Draft(to=_TO, attachments=[Content("a.bin", _TEN)]))
     assert caught.value.retryable
     assert fault.hits == 4
+    assert (graph.sent, graph.messages(MAILBOX, "drafts")) == ([], [])
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_server_that_goes_back(graph: GraphServer, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    """It keeps a piece at most, and wants all others again: given up as an outage."""
+    take = uploads._take
+    came: list[int] = []
+
+    def forgetful(site: Any, upload: Any, request: Any) -> None:
+        came.append(len(request.body))
+        assert len(came) < 50
+        if upload.attachment.content.size or not kept:
+            upload.attachment.content = Blob()
+        else:
+            take(site, upload, request)
+
+    monkeypatch.setattr(uploads, "_take", forgetful)
+    with open_sender(graph) as out, pytest.raises(UnavailableError, match="took the piece"):
+        out.send(Draft(to=_TO, attachments=[Content("a.bin", _TEN)]))
+    assert len(came) < 10
     assert (graph.sent, graph.messages(MAILBOX, "drafts")) == ([], [])
 
 

@@ -1,4 +1,4 @@
-"""Connections by OAuth to the bed, and the sign-in of a person."""
+"""Connections by OAuth to the bed and to the fake Graph, and the sign-in of a person."""
 
 from __future__ import annotations
 
@@ -18,8 +18,20 @@ if TYPE_CHECKING:
     from airflow_email_conn.token_store import TokenStore
     from tests.servers.authority import Authority
     from tests.servers.bed import Bed
+    from tests.servers.graph.server import GraphServer
 
-__all__ = ["ALICE", "BOB", "PERSON", "Issuing", "fields_of", "keeper_of", "put", "settings", "sign_in"]
+__all__ = [
+    "ALICE",
+    "BOB",
+    "PERSON",
+    "Issuing",
+    "fields_of",
+    "graph_settings",
+    "keeper_of",
+    "put",
+    "settings",
+    "sign_in",
+]
 
 ALICE, BOB = "alice@example.test", "bob@example.test"
 #: The fields of a person's sign-in.
@@ -65,6 +77,29 @@ def settings(
     """A connection; see `fields_of`."""
     given = fields_of(bed, authority, **fields)
     return EmailSettings.parse(given, environ={}, variable=lambda _: None, allowed_hosts=allowed_hosts)
+
+
+def graph_settings(graph: GraphServer, issuer: str, **fields: Any) -> EmailSettings:
+    """A connection to the fake Graph as alice, by client credentials with the secret.
+
+    :param issuer: of the authority, or of a proxy in front of it.
+    :param fields: in the place of these.
+    """
+    values = {
+        "connection_type": "microsoft365",
+        "graph_url": graph.url,
+        "login": ALICE,
+        "credential": "oauth_client_credentials",
+        "client_id": "daemon",
+        "authority": issuer,
+        "scopes": "mail",
+        "ca_certificates": graph.ca.read_text(),
+        "timeout": TIMEOUT,
+        **fields,
+    }
+    if values["client_id"] == "daemon":
+        values["password"] = "daemon-secret"
+    return EmailSettings.parse(values, environ={}, variable=lambda _: None)
 
 
 def keeper_of(server: Server | None, store: TokenStore) -> TokenKeeper:

@@ -142,7 +142,7 @@ def test_a_token_that_is_still_good(scene: Scene, fault: str) -> None:
     """It is used on while it cannot be renewed; the authority is left alone for a while, then asked again."""
     put(scene.keeper, scene.store, scene.keeper.state().access_token, seconds=200)
     token = scene.faulty.authority.token()
-    put(scene.daemon, scene.store, token, seconds=200, secret_digest=scene.daemon._secret_digest)
+    put(scene.daemon, scene.store, token, seconds=200, secret_digest=scene.daemon._shared.secret_digest)
     for keeper, used in ((scene.keeper, scene.person), (scene.daemon, scene.application)):
         old = keeper.state()
         scene.faulty.answers["token"] = FAULTS[fault][0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,10 +12,9 @@ from airflow_email_conn.client import open_mailbox, send
 from airflow_email_conn.errors import AuthenticationError
 from airflow_email_conn.model.draft import Draft
 from airflow_email_conn.model.query import MailQuery
-from airflow_email_conn.model.settings import EmailSettings
 from airflow_email_conn.oauth.keeper import Tokens
 from airflow_email_conn.token_store import MemoryTokenStore
-from tests.oauth.connections import ALICE, PERSON, keeper_of, sign_in
+from tests.oauth.connections import ALICE, PERSON, graph_settings, keeper_of, sign_in
 
 if TYPE_CHECKING:
     from tests.servers.authority import Authority
@@ -25,24 +24,6 @@ if TYPE_CHECKING:
 _CLAIMS = '{"access_token": {"nbf": {"essential": true, "value": "1700000000"}}}'
 
 
-def _settings(graph: GraphServer, issuer: str, **fields: Any) -> EmailSettings:
-    values = {
-        "connection_type": "microsoft365",
-        "graph_url": graph.url,
-        "login": ALICE,
-        "credential": "oauth_client_credentials",
-        "client_id": "daemon",
-        "authority": issuer,
-        "scopes": "mail",
-        "ca_certificates": graph.ca.read_text(),
-        "timeout": 10,
-        **fields,
-    }
-    if values["client_id"] == "daemon":
-        values["password"] = "daemon-secret"
-    return EmailSettings.parse(values, environ={}, variable=lambda _: None)
-
-
 @pytest.mark.parametrize("way", ["application", "person"])
 def test_claims_reach_the_authority(
     graph_at_authority: GraphServer, faulty_authority: FaultyAuthority, way: str
@@ -50,7 +31,7 @@ def test_claims_reach_the_authority(
     """MSAL asks with them, and another token comes back."""
     more = PERSON if way == "person" else {}
     keeper = keeper_of(
-        _settings(graph_at_authority, faulty_authority.issuer, **more).incoming, MemoryTokenStore()
+        graph_settings(graph_at_authority, faulty_authority.issuer, **more).incoming, MemoryTokenStore()
     )
     first = sign_in(faulty_authority.authority, keeper) if way == "person" else keeper.token()
     second = keeper.renewed(first, _CLAIMS)
@@ -64,7 +45,7 @@ def test_claims_reach_the_authority(
 def test_challenge(graph_at_authority: GraphServer, authority: Authority, way: str) -> None:
     """In the middle of a session: one more token, and nobody notices."""
     graph, store = graph_at_authority, MemoryTokenStore()
-    settings = _settings(graph, authority.issuer, **(PERSON if way == "person" else {}))
+    settings = graph_settings(graph, authority.issuer, **(PERSON if way == "person" else {}))
     tokens = Tokens(store, "mail")
     if way == "person":
         sign_in(authority, keeper_of(settings.incoming, store))
@@ -82,7 +63,7 @@ def test_challenge(graph_at_authority: GraphServer, authority: Authority, way: s
 def test_sends(graph_at_authority: GraphServer, authority: Authority, way: str) -> None:
     """By both credentials, with tokens of the authority."""
     store = MemoryTokenStore()
-    settings = _settings(graph_at_authority, authority.issuer, **(PERSON if way == "person" else {}))
+    settings = graph_settings(graph_at_authority, authority.issuer, **(PERSON if way == "person" else {}))
     if way == "person":
         sign_in(authority, keeper_of(settings.outgoing, store))
     receipt = send(settings, Draft(to=ALICE, subject="x"), tokens=Tokens(store, "mail"))
@@ -92,7 +73,7 @@ def test_sends(graph_at_authority: GraphServer, authority: Authority, way: str) 
 
 def test_refused_for_good(graph_at_authority: GraphServer, authority: Authority) -> None:
     """A token for something else: one renewal, then the error."""
-    settings = _settings(graph_at_authority, authority.issuer, scopes="other")
+    settings = graph_settings(graph_at_authority, authority.issuer, scopes="other")
     with pytest.raises(AuthenticationError, match="access token is not taken"):
         open_mailbox(settings)
     assert authority.counts().client_credentials == 2

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.servers.bed import Bed
 
 
-@pytest.mark.parametrize(("kind", "rounds"), [("file", 10), ("slow", 2)])
+@pytest.mark.parametrize(("kind", "rounds"), [("file", 4), ("slow", 2)])
 def test_one_at_a_time(tmp_path: Path, kind: str, rounds: int) -> None:
     """The lease never has two holders, in a store with compare-and-set and in one without."""
     seen = crowd(4, 8, {"store": f"{kind}:{tmp_path / 'store'}", "lease": 30})

@@ -112,7 +112,7 @@ def test_refused_token_is_renewed_once(
     if way == "person":
         sign_in(authority, keeper)
     bad = REFUSED[case](authority)
-    put(keeper, store, bad, secret_digest="" if way == "person" else keeper._secret_digest)
+    put(keeper, store, bad, secret_digest="" if way == "person" else keeper._shared.secret_digest)
     authority.reset()
     opened = open_sender if protocol == "smtp" else open_mailbox
     opened(used, tokens=Tokens(store, "mail")).close()

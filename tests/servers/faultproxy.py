@@ -189,7 +189,7 @@ class FaultProxy:
         return bytes(self._seen["server"])
 
     def __enter__(self) -> Self:
-        loop = self._stack.enter_context(LoopThread.running("faultproxy"))
+        self._loop = loop = self._stack.enter_context(LoopThread.running("faultproxy"))
         server = loop.call(self._listen())
         self._stack.callback(lambda: loop.call(self._stop(server)))
         return self
@@ -198,6 +198,15 @@ class FaultProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def hang_up(self) -> None:
+        """Close all connections that are open now, as servers do with idle ones."""
+
+        async def close() -> None:
+            for writer in tuple(self._writers):
+                writer.close()
+
+        self._loop.call(close())
 
     def remember(self, side: Side, piece: bytes) -> None:
         """Keep a piece that came from a side, as long as there is room."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from airflow_email_conn.backends.base import Saved, Unfetched
 from airflow_email_conn.backends.graph.ahead import ahead
 from airflow_email_conn.backends.graph.mails import Mails, gone, path_of
+from airflow_email_conn.backends.graph.pieces import pieces_of
 from airflow_email_conn.errors import (
     EmailError,
     MailNotFoundError,
-    NetworkError,
     ProtocolError,
     UnavailableError,
 )
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Downloads"]
 
-_TRIES: Final = 4  # of one download that breaks off in the middle
 # Bytes of a mail or file that may wait in memory until it is its turn; a larger one is streamed when it is.
 _LIGHT: Final = 1024 * 1024
 _MAX_UNREAD: Final = 3  # in a row; then it is the server, not the mails
@@ -69,7 +67,7 @@ class Downloads:
         if isinstance(what, Attachment) and _PART_NUMBER.fullmatch(what.part):
             self._save_part(what, file)
         else:
-            for piece in self._pieces(_path_of(what)):
+            for piece in pieces_of(self._session, _path_of(what)):
                 file.write(piece)
         file.finish()
         return file.written
@@ -124,7 +122,7 @@ class Downloads:
 
     def _held(self, ref: MailRef, max_size: int) -> bytes:
         held = bytearray()
-        for piece in self._pieces(_path_of(ref)):
+        for piece in pieces_of(self._session, _path_of(ref)):
             held += piece
             if len(held) > max_size:
                 raise ProtocolError(
@@ -135,68 +133,11 @@ class Downloads:
     def _save_part(self, attachment: Attachment, file: _File) -> None:
         """A part of a fetched mail: the whole mail passes by."""
         scanner = PartScanner(attachment.part, file.write, attachment.ref)
-        for piece in self._pieces(_path_of(attachment.ref)):
+        for piece in pieces_of(self._session, _path_of(attachment.ref)):
             scanner.feed(piece)
         scanner.finish()
         if not scanner.found:
             raise gone(attachment.ref)
-
-    def _pieces(self, path: str) -> Iterator[bytes]:
-        """What is there, once, even where it takes several tries.
-
-        :raises NetworkError, UnavailableError: it breaks off again and again, or comes in another form.
-        """
-        passed = _Passed()
-        for _ in range(_TRIES - 1):
-            try:
-                yield from self._try(path, passed)
-            except NetworkError:
-                continue
-            return
-        yield from self._try(path, passed)
-
-    def _try(self, path: str, passed: _Passed) -> Iterator[bytes]:
-        again = passed.again()
-        with self._session.stream(path) as pieces:
-            for piece in pieces:
-                new = again.skip(piece)
-                if new:
-                    passed.add(new)
-                    yield new
-
-
-class _Passed:
-    """What was passed on before a download broke off. It has no place in the middle to begin again at."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._digest = hashlib.sha256()
-
-    def add(self, piece: bytes) -> None:
-        self._count += len(piece)
-        self._digest.update(piece)
-
-    def again(self) -> _Again:
-        return _Again(self._count, self._digest.digest())
-
-
-class _Again:
-    """Passes over what is known. Exchange makes the MIME form anew each time, and may make another one."""
-
-    def __init__(self, count: int, digest: bytes) -> None:
-        self._left = count
-        self._expected = digest
-        self._digest = hashlib.sha256()
-
-    def skip(self, piece: bytes) -> bytes:
-        if not self._left:
-            return piece
-        known, new = piece[: self._left], piece[self._left :]
-        self._digest.update(known)
-        self._left -= len(known)
-        if not self._left and self._digest.digest() != self._expected:
-            raise UnavailableError("a download that broke off begins in another way than before")
-        return new
 
 
 class _File:

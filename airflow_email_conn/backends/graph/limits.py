@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,9 @@ _LONGEST: Final = 8.0  # seconds between two tries, beside what the server asks 
 # Seconds that a server may ask for and still get them here, while a thread stands still. Who asks for more is
 # tried again by whoever called: Airflow, or the triggerer, where waiting costs nothing.
 _LONGEST_WAIT: Final = 20.0
+# Seconds for which a throttled request is sent again, however often: other processes use the mailbox too, and
+# come to an end. Of 8 tasks at once, two failed after four tries.
+_QUEUEING: Final = 60.0
 
 
 class _Slots:
@@ -96,12 +100,13 @@ class Tries:
 
     What changes nothing, or the same when it is done twice, is sent again after 429, 503, 504 and the like,
     and after a broken connection. A POST only when nothing can have been accepted: it came to no connection,
-    or was throttled.
+    or was throttled. All but the throttled are sent four times at most.
     """
 
     def __init__(self, *, is_repeatable: bool) -> None:
         self._is_repeatable = is_repeatable
         self._failures = 0
+        self._end = time.monotonic() + _QUEUEING
 
     def pause(self, failure: EmailError, *, is_throttled: bool) -> None:
         """Wait until it is time to try again.
@@ -111,9 +116,11 @@ class Tries:
         """
         self._failures += 1
         asked = getattr(failure, "retry_after", None) or 0.0
-        if self._failures >= _TRIES or asked > _LONGEST_WAIT or not self._may_heal(failure, is_throttled):
+        seconds = pause_before(self._failures, failure, longest=_LONGEST)
+        is_last = time.monotonic() + seconds > self._end if is_throttled else self._failures >= _TRIES
+        if is_last or asked > _LONGEST_WAIT or not self._may_heal(failure, is_throttled):
             raise failure
-        pause(pause_before(self._failures, failure, longest=_LONGEST))
+        pause(seconds)
 
     def _may_heal(self, failure: EmailError, is_throttled: bool) -> bool:
         if isinstance(failure, ConnectError) or is_throttled:

@@ -47,7 +47,7 @@ class GraphMailbox:
     a mail is made by Exchange: not always byte by byte what was sent.
     """
 
-    capabilities = Capabilities(folders=True, flags=True, move=True, delete=True, raw_search=False)
+    capabilities = Capabilities(folders=True, flags=True, move=True, delete=True, raw_search=False, live=True)
 
     def __init__(self, session: GraphSession) -> None:
         self._session = session

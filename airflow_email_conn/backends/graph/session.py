@@ -17,11 +17,11 @@ from airflow_email_conn.https import HttpsClient, retry_after
 from airflow_email_conn.model.hosts import is_allowed
 from airflow_email_conn.trust import Trust
 from airflow_email_conn.wire.graph import paths
+from airflow_email_conn.wire.graph.challenge import claims_challenge
 from airflow_email_conn.wire.graph.errors import (
     AccessDeniedError,
     Asked,
     OutcomeUnknownError,
-    claims_challenge,
     problem,
 )
 

@@ -28,6 +28,7 @@ _PIECE: Final = 10 * 320 * 1024
 _BLOCK: Final = 3 * 19 * 1024  # bytes that are encoded at a time; a multiple of 3
 _GONE: Final = 404
 _OUT_OF_ORDER: Final = 416
+_THROTTLED: Final = 429
 
 
 def attach(session: GraphSession, message: str, part: Separate) -> None:
@@ -72,15 +73,15 @@ class _Upload:
     def __init__(self, session: GraphSession, message: str, part: Separate) -> None:
         self._session, self._message, self._part = session, message, part
         self._size = part.file.size or 0
+        self._is_throttled = False  # the last piece was answered by 429
 
     def run(self) -> None:
         """All of the file, piece by piece, resumed where a fault left it."""
         known = self._attached()
         item = {"attachmentType": "file", "size": self._size, **_described(self._part)}
         self._url = self._begin({"AttachmentItem": item})
-        start, tries = 0, Tries(is_repeatable=True)
+        start, furthest, tries = 0, 0, Tries(is_repeatable=True)
         while start < self._size:
-            before = start
             try:
                 start = self._put(start)
             except _GoneError as exc:
@@ -89,10 +90,10 @@ class _Upload:
                     raise UnavailableError(exc.message) from exc
                 return
             except EmailError as exc:
-                tries.pause(exc, is_throttled=False)
+                tries.pause(exc, is_throttled=self._is_throttled)
                 start = self._resumed(start)
-            if start > before:
-                tries = Tries(is_repeatable=True)
+            if start > furthest:  # a server that goes back has to come farther than it was, or it is given up
+                furthest, tries = start, Tries(is_repeatable=True)
 
     def _begin(self, item: Mapping[str, Any]) -> str:
         """The address of a session. More than one does no harm: only what is complete is attached."""
@@ -114,12 +115,17 @@ class _Upload:
             "Content-Type": "application/octet-stream",
             "Content-Range": ranges.content_range(start, len(piece), self._size),
         }
+        self._is_throttled = False
         status, answered, text = self._session.upload("PUT", self._url, headers, piece)
+        self._is_throttled = status == _THROTTLED
         if status == 201:
             return self._size
-        if status in {200, 202}:
-            return ranges.next_start(text, self._size)
-        raise self._problem(status, answered, text)
+        if status not in {200, 202}:
+            raise self._problem(status, answered, text)
+        following = ranges.next_start(text, self._size)
+        if following is None or following <= start:
+            raise UnavailableError("the server does not say that it took the piece of an upload")
+        return following
 
     def _resumed(self, start: int) -> int:
         """Where the server wants to go on; where it does not say so, with the piece that failed."""
@@ -129,7 +135,8 @@ class _Upload:
             return start
         if status == _GONE:
             return start  # sending the piece will find out
-        return ranges.next_start(text, self._size) if status == 200 else start
+        told = ranges.next_start(text, self._size) if status == 200 else None
+        return start if told is None else told
 
     def _problem(self, status: int, headers: Mapping[str, str], text: str) -> EmailError:
         asked = Asked("PUT", "", self._session.mailbox, self._session.where)

@@ -71,6 +71,7 @@ class ImapMailbox:
             move=single_expunge or self._session.has("MOVE"),
             delete=single_expunge,
             raw_search=True,
+            live=True,
         )
 
     def folders(self) -> tuple[Folder, ...]:

@@ -41,7 +41,9 @@ class Pop3Mailbox:
     `received` is what the topmost Received field says.
     """
 
-    capabilities = Capabilities(folders=False, flags=False, move=False, delete=True, raw_search=False)
+    capabilities = Capabilities(
+        folders=False, flags=False, move=False, delete=True, raw_search=False, live=False
+    )
 
     def __init__(self, server: Server, session: Pop3Session) -> None:
         self._server = server

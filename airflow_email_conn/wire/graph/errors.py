@@ -6,8 +6,6 @@ Microsoft Graph: "Microsoft Graph error responses and resource types"; Exchange'
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from dataclasses import dataclass
@@ -36,12 +34,9 @@ __all__ = [
     "ResyncError",
     "TooComplexError",
     "TooSmallError",
-    "claims_challenge",
     "problem",
 ]
 
-_MAX_CLAIMS: Final = 16 * 1024  # characters; a challenge has some hundred
-_CHALLENGE: Final = re.compile(r'(?:\A|[\s,])claims="([A-Za-z0-9+/=_-]{1,16384})"')
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,99}")
 _REQUEST_ID: Final = re.compile(r"[0-9A-Za-z-]{8,64}")
 
@@ -111,24 +106,6 @@ def problem(
     if row.error is UnavailableError:
         return UnavailableError(message, text, retry_after)
     return row.error(message, text)
-
-
-def claims_challenge(header: str) -> str:
-    """The claims that a new token must have, as JSON text; empty where none are asked for.
-
-    Microsoft: "Claims challenges, claims requests, and client capabilities".
-
-    :param header: WWW-Authenticate.
-    """
-    found = _CHALLENGE.search(header[: 2 * _MAX_CLAIMS])
-    if not found:
-        return ""
-    encoded = found[1].rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        text = base64.b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
-        return text if isinstance(json.loads(text), dict) else ""
-    except (binascii.Error, ValueError, RecursionError):
-        return ""
 
 
 # ------------------------------------------------------------ what the codes mean

@@ -6,10 +6,9 @@ import json
 import re
 from typing import Final
 
-from airflow_email_conn.errors import ProtocolError
-
 __all__ = ["content_range", "next_start"]
 
+_NAMES: Final = ("nextExpectedRanges", "NextExpectedRanges")
 _RANGE: Final = re.compile(r"([0-9]{1,15})(?:-[0-9]{0,15})?")
 
 
@@ -18,18 +17,18 @@ def content_range(start: int, length: int, size: int) -> str:
     return f"bytes {start}-{start + length - 1}/{size}"
 
 
-def next_start(state: str, size: int) -> int:
-    """Where the server wants to go on, by the JSON of an upload session.
+def next_start(state: str, size: int) -> int | None:
+    """Where the server wants to go on, by the JSON of an upload session; None: it does not say so.
+
+    The page spells the name of the ranges in two ways.
 
     :param size: of the whole file.
-    :raises ProtocolError: it does not say so, or beyond the end.
     """
     try:
-        found = json.loads(state)["nextExpectedRanges"]
+        told = json.loads(state)
+        found = told[next(name for name in _NAMES if name in told)]
         match = _RANGE.fullmatch(found[0])
-    except (ValueError, RecursionError, TypeError, KeyError, IndexError):
-        match = None
+    except (ValueError, RecursionError, TypeError, StopIteration, IndexError):
+        return None
     start = int(match[1]) if match else size
-    if start >= size:
-        raise ProtocolError("the server does not say which bytes of an upload it expects next")
-    return start
+    return start if start < size else None

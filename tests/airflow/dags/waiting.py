@@ -1,4 +1,4 @@
-"""A sensor whose waiting the triggerer does. See test_waiting.py."""
+"""A sensor whose waiting the triggerer does. See test_waiting.py and test_graph_waiting.py."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from airflow_email_conn.sensors.mail import EmailSensor
 with DAG("waiting", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
     EmailSensor(
         task_id="wait",
+        email_conn_id="{{ dag_run.conf.get('conn_id', 'email_default') }}",
         subject="{{ dag_run.conf['subject'] }}",
         deferrable=True,
         timeout=300,

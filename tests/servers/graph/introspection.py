@@ -1,4 +1,7 @@
-"""Tokens of the test authority at the fake: it asks the authority about each (RFC 7662), as Dovecot does."""
+"""Tokens of the test authority at the fake: it asks the authority about each (RFC 7662), as Dovecot does.
+
+Once for each token that is good: Graph believes a token until it ends, too, whatever was withdrawn meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,11 @@ _CLIENT = base64.b64encode(f"dovecot:{DOVECOT_SECRET}".encode()).decode("ascii")
 def asking(authority: Authority) -> Callable[[str], Token | None]:
     """What ``running_graph`` asks about tokens; a token needs the scope ``mail``."""
     trust = client_context(authority.ca)
+    good: dict[str, Token] = {}
 
     def ask(text: str) -> Token | None:
+        if text in good:
+            return good[text]
         request = urllib.request.Request(
             f"{authority.issuer}/token/introspection",
             urllib.parse.urlencode({"token": text}).encode(),
@@ -38,6 +44,7 @@ def asking(authority: Authority) -> Callable[[str], Token | None]:
         if not answer.get("active") or "mail" not in str(answer.get("scope", "")).split():
             return None
         login = answer.get("email") if answer.get("app_access", "none") == "none" else None
-        return Token(login, issued_at=float(answer["iat"]), expires_at=float(answer["exp"]))
+        good[text] = Token(login, issued_at=float(answer["iat"]), expires_at=float(answer["exp"]))
+        return good[text]
 
     return ask
