@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.deadline import Deadline
 
-__all__ = ["END", "Head", "Incoming"]
+__all__ = ["END", "Head", "Incoming", "TooLongError"]
 
 _AHEAD: Final = 4  # pieces of an answer (16 kB, a TLS record) that are read before somebody takes them
 END: Final = b""  # of an answer: httpx never gives an empty piece
+
+
+class TooLongError(ProtocolError):
+    """An answer has more bytes than anybody would want."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,12 @@ class Incoming:
                 yield piece
 
     def read(self, limit: int) -> bytes:
-        """The rest of the body. Raises as `pieces`. :raises ProtocolError: it has more bytes than `limit`."""
+        """The rest of the body. Raises as `pieces`. :raises TooLongError: it has more bytes than `limit`."""
         body = bytearray()
         for piece in self.pieces():
             body += piece
             if len(body) > limit:
-                raise ProtocolError(f"{self.where} sent more than {limit} bytes")
+                raise TooLongError(f"{self.where} sent more than {limit} bytes")
         return bytes(body)
 
     def text(self, limit: int) -> str:

@@ -141,12 +141,15 @@ class Position:
         return replace(self, uid=uid, uids=self.uids.difference(ref.uid for ref in later))
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON form, of at most 400 kB. Leaves out what would be more: then a search only takes longer."""
+        """JSON form, of at most 400 kB. Leaves out what would be more: then a search takes longer, or finds
+        mails once more; of more than 1,000 that are owed, the first are given up.
+        """
         uids = sorted(self.uids) if len(self.uids) <= _MAX_POSITION_UIDS else []
         data = {"folder": self.folder, "validity": self.validity, "uid": self.uid, "uids": uids}
-        if not self.link or len(self.link) > _MAX_POSITION_LINK or len(self.owed) > _MAX_POSITION_OWED:
+        if not self.link:
             return data
-        return {**data, "link": self.link, "owed": list(self.owed)}
+        link = self.link if len(self.link) <= _MAX_POSITION_LINK else ""
+        return {**data, "link": link, "owed": list(self.owed[-_MAX_POSITION_OWED:])}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Position:
@@ -240,7 +243,7 @@ class Mailbox(Protocol):
         """The end of a folder as it is now.
 
         :param since: an earlier one, to go on from where that is cheaper (Graph). The next search after it
-            takes what was found on the way.
+            takes what was found on the way, and what it owes: the end owes nothing.
         :raises FolderNotFoundError:
         """
         ...

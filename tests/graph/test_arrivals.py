@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from airflow_email_conn.backends.base import Position
 from airflow_email_conn.backends.graph import arrivals
 from airflow_email_conn.errors import UnavailableError
 from airflow_email_conn.lookout import Lookout, Wanted
+from airflow_email_conn.model.message import MailRef
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.model.settings import EmailSettings
 from airflow_email_conn.watch import MailWatch
@@ -108,6 +110,48 @@ def test_a_link_that_is_lost_in_the_middle(graph: GraphServer, mailbox: GraphMai
         mailbox.position("INBOX", start)
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "ErrorInvalidSyncStateData"),
+        (400, "BadRequest"),
+        (404, "UnknownError"),
+        (404, "ErrorItemNotFound"),
+    ],
+)
+def test_a_link_that_is_dead(graph: GraphServer, mailbox: GraphMailbox, status: int, code: str) -> None:
+    """By whatever code: it is given up, and nothing comes twice."""
+    arrive(graph, *range(12))
+    start = mailbox.position()
+    arrive(graph, 20)
+    graph.fault(r"deltatoken", status=status, code=code, times=None)
+    assert found(mailbox, start) == [20]
+
+
+def test_a_link_to_another_server(graph: GraphServer, mailbox: GraphMailbox) -> None:
+    """graph_url was changed: the position goes on without its link."""
+    arrive(graph, *range(12))
+    start = mailbox.position()
+    arrive(graph, 20)
+    before = replace(start, link=start.link.replace("localhost", "graph.example.test"))
+    assert found(mailbox, before) == [20]
+    assert found(mailbox, replace(start, link="")) == [20]
+
+
+def test_old_mails_in_a_folder_that_is_known_whole(
+    graph: GraphServer, mailbox: GraphMailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is moved there is new, however old, though the link is lost."""
+    monkeypatch.setattr(marks, "MAX_MARKS", 5)
+    arrive(graph, *range(5))
+    graph.append(ROBOT, plain(20), folder="Old", when=RECEIVED - timedelta(days=3))
+    start = mailbox.position()
+    (old,) = mailbox.search(MailQuery(), folder="Old")
+    mailbox.move(old.ref, "INBOX")
+    graph.lose_delta_tokens()
+    assert found(mailbox, start) == [20]
+
+
 def test_more_mails_than_are_remembered(
     graph: GraphServer, mailbox: GraphMailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +160,7 @@ def test_more_mails_than_are_remembered(
     for number in range(12):
         arrive(graph, number, seconds=number)
     start = mailbox.position()
-    assert len(start.uids) == 5
+    assert len(start.uids) == 6  # and a sign that there were more
     graph.lose_delta_tokens()
     arrive(graph, 20, seconds=7)  # as late as the oldest that is remembered
     arrive(graph, 21, seconds=30)
@@ -155,6 +199,48 @@ def test_a_mail_that_goes_before_it_is_read(graph: GraphServer, mailbox: GraphMa
     mailbox.move(refs[1], "\\Archive")
     assert found(mailbox, start) == [3]
     assert found(mailbox, here) == []
+
+
+@pytest.mark.parametrize("code", ["ErrorItemNotFound", "UnknownError"])
+@pytest.mark.parametrize("query", [MailQuery(), MailQuery(body="Hi")], ids=["by its header", "by its text"])
+def test_a_mail_that_is_not_there_for_a_moment(
+    graph: GraphServer, mailbox: GraphMailbox, query: MailQuery, code: str
+) -> None:
+    """Graph tells of it, and does not find it yet: it is owed, once."""
+    start = mailbox.position()
+    arrive(graph, 1)
+    what = r"GET .*/\$value" if query.body else r"GET .*/messages/(?!delta)[^/?]+\?"
+    graph.fault(what, status=404, code=code, times=1 if code == "ErrorItemNotFound" else 4)
+    here = mailbox.position("INBOX", start)
+    assert (
+        not [mail for mail in mailbox.search(query, after=start) if not mail.defects]
+        or code != "ErrorItemNotFound"
+    )
+    owing = Position.from_dict(here.short_of(mailbox.undecided).as_dict())
+    assert [mail.message_id for mail in mailbox.search(query, after=owing)] == ["<plain-1@acme.com>"]
+    assert not mailbox.undecided
+
+
+def test_a_mail_that_is_never_there(graph: GraphServer, mailbox: GraphMailbox) -> None:
+    """The second time it is believed."""
+    start = mailbox.position()
+    arrive(graph, 1)
+    (mail,) = mailbox.search(MailQuery())
+    mailbox.position("INBOX", start)
+    mailbox.delete(mail.ref)
+    owing = mailbox.position("INBOX", start).short_of([mail.ref])
+    assert found(mailbox, owing) == []
+    assert not mailbox.undecided
+
+
+def test_more_is_owed_than_is_kept(graph: GraphServer, mailbox: GraphMailbox) -> None:
+    """The position stays good for the others."""
+    arrive(graph, 1, 2)
+    refs = [mail.ref for mail in mailbox.search(MailQuery())]
+    unknown = [MailRef("INBOX", f"x{number}") for number in range(1500)]
+    owing = Position.from_dict(mailbox.position().short_of([refs[0], *unknown, refs[1]]).as_dict())
+    arrive(graph, 3)
+    assert found(mailbox, owing) == [2, 3]
 
 
 def test_a_mail_that_cannot_be_described_is_owed(graph: GraphServer, mailbox: GraphMailbox) -> None:

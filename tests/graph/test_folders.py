@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_email_conn.backends.base import Folder
-from airflow_email_conn.errors import FolderNotFoundError
+from airflow_email_conn.errors import FolderNotFoundError, QueryError
 from airflow_email_conn.model.query import MailQuery
 from tests.contract.mails import plain
 from tests.graph.conftest import ROBOT
@@ -148,3 +148,11 @@ def test_a_deletion_whose_answer_is_lost(graph: GraphServer, mailbox: GraphMailb
     graph.fault(r"POST .*/permanentDelete", kind="close", after=True)
     assert mailbox.delete(mail.ref) == {mail.ref: mail.ref}
     assert graph.messages(ROBOT) == graph.messages(ROBOT, "deleteditems") == []
+
+
+def test_names_that_are_too_long(mailbox: GraphMailbox) -> None:
+    """Exchange has none, and the address of the question would be too long."""
+    with pytest.raises(QueryError, match="255"):
+        mailbox.position("数" * 256)
+    with pytest.raises(FolderNotFoundError):
+        mailbox.position("数" * 255)

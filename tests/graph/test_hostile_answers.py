@@ -14,7 +14,6 @@ from airflow_email_conn.backends.graph.session import GraphSession
 from airflow_email_conn.errors import (
     DeadlineError,
     EmailError,
-    MailNotFoundError,
     NetworkError,
     ProtocolError,
     UnavailableError,
@@ -161,7 +160,7 @@ def test_drip_of_bytes(graph: GraphServer) -> None:
             b"HTTP/1.1 302 Found\r\nLocation: https://evil.example.test/\r\nContent-Length: 0\r\n\r\n",
             EmailError,
         ),
-        (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", MailNotFoundError),
+        (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", UnavailableError),
         (b"HTTP/1.1 503 No\r\nRetry-After: 99999999999\r\nContent-Length: 0\r\n\r\n", UnavailableError),
         (b"HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n", EmailError),
     ],

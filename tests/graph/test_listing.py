@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_email_conn.backends.graph import listing, pages
-from airflow_email_conn.errors import CapabilityError, MailNotFoundError, ProtocolError, UnavailableError
+from airflow_email_conn.backends.graph import listing, pages, session
+from airflow_email_conn.errors import (
+    CapabilityError,
+    MailNotFoundError,
+    ProtocolError,
+    QueryError,
+    UnavailableError,
+)
 from airflow_email_conn.model.message import MailRef
 from airflow_email_conn.model.query import MailQuery
+from airflow_email_conn.wire.graph import paths
 from tests.contract.mails import invoice, plain
 from tests.graph.conftest import ROBOT
 
@@ -204,6 +213,81 @@ def test_a_mail_that_went_meanwhile_is_left_out(graph: GraphServer, mailbox: Gra
     fill(graph, list(range(3)))
     graph.fault(r"value", status=404, code="ErrorItemNotFound")
     assert numbers(mailbox.search(MailQuery(body="Hi"))) == [1, 2]
+
+
+# ------------------------------------------------------------ too much
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_pages_that_take_too_long(graph: GraphServer, mailbox: GraphMailbox, newest_first: bool) -> None:
+    """Smaller ones are asked for; each mail comes once, in order."""
+    fill(graph, [*range(9), *[9] * 20])
+    graph.fault(r"top=7(?!.*delta)", status=504, times=None)
+    expected = list(range(29))[:: -1 if newest_first else 1]
+    assert numbers(mailbox.search(MailQuery(), newest_first=newest_first)) == expected
+
+
+def test_mails_that_take_too_long(graph: GraphServer, mailbox: GraphMailbox) -> None:
+    """One by one, by their ids: the one that cannot be described is told of, or undecided."""
+    fill(graph, list(range(12)))
+    graph.fault(r"/messages\?.*internetMessageHeaders", status=504, times=None)
+    (bad,) = list(mailbox.search(MailQuery()))[4:5]
+    graph.fault(re.escape(paths.segment(bad.ref.uid)) + r"\?", status=504, times=None)
+    assert [bool(mail.defects) for mail in mailbox.search(MailQuery())] == [n == 4 for n in range(12)]
+    found = mailbox.search(MailQuery(subject="Hello"))
+    assert numbers(found) == [n for n in range(12) if n != 4]
+    assert [ref.uid for ref in mailbox.undecided] == [bad.ref.uid]
+    graph.fault(r"/messages", status=504, times=None)
+    with pytest.raises(UnavailableError, match="in time"):
+        list(mailbox.search(MailQuery()))
+
+
+def test_mails_with_many_recipients(
+    graph: GraphServer, mailbox: GraphMailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that is larger than what is read at once does not close the folder."""
+    monkeypatch.setattr(session, "_MAX_JSON", 640 * 1024)  # a hundredth
+    to = ",\r\n ".join(f"a{number}@b{number}.cc" for number in range(6000))
+    for number in range(3):
+        graph.append(ROBOT, plain(number).replace(b"To: ", b"To: " + to.encode() + b",\r\n "))
+    assert numbers(mailbox.search(MailQuery())) == [0, 1, 2]
+
+
+def test_long_filters(graph: GraphServer, mailbox: GraphMailbox) -> None:
+    """What would make the address too long for Exchange, is decided here."""
+    graph.append(ROBOT, plain(1))
+    long = [f"{'x' * 180}{number}@acme.com" for number in range(10)]
+    query = MailQuery(message_id=[*long[1:], "plain-1@acme.com"], sender=[*long[1:], "ann@acme.com"])
+    assert numbers(mailbox.search(query)) == [1]
+    assert max(len(seen.query) for seen in graph.requests) < 4000
+
+
+def test_senders_that_are_not_ascii(graph: GraphServer, mailbox: GraphMailbox) -> None:
+    """Exchange may have them in Punycode."""
+    raw = "From: =?utf-8?q?J=C3=BCrgen?= <jürgen@müller.de>\r\nMessage-ID: <plain-1@acme.com>\r\n\r\nHi\r\n"
+    graph.append(ROBOT, raw.encode())
+    assert numbers(mailbox.search(MailQuery(sender="jürgen@müller.de"))) == [1]
+
+
+def test_the_last_second(graph: GraphServer, mailbox: GraphMailbox) -> None:
+    """Of the calendar: it can stand in a mailbox."""
+    fill(graph, list(range(9)))
+    graph.append(ROBOT, plain(9), when=datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc))
+    assert numbers(mailbox.search(MailQuery())) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    "half", [{"sender": "\ud800@x.com"}, {"message_id": "\ud800"}, {"subject": "\ud800"}]
+)
+def test_half_a_character(graph: GraphServer, mailbox: GraphMailbox, half: dict[str, str]) -> None:
+    """No address can hold it, and no mail has it."""
+    fill(graph, [0])
+    with suppress(QueryError):
+        assert list(mailbox.search(MailQuery(**half))) == []  # type: ignore[arg-type]
+    with pytest.raises(QueryError, match="Unicode"):
+        mailbox.search(MailQuery(), folder="a\ud800")
+    with pytest.raises(MailNotFoundError):
+        mailbox.fetch(MailRef("INBOX", "\ud800"))
 
 
 # ------------------------------------------------------------ moved by somebody

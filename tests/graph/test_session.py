@@ -306,8 +306,7 @@ def test_stream_of_what_is_gone(graph: GraphServer) -> None:
     """The error comes before any byte."""
     session = open_session(graph)
     gone = paths.segment(graph.append(MAILBOX, b"Subject: x\r\n\r\n").id)
-    session.delete(f"/messages/{gone}")
-    session.delete(f"/messages/{gone}")  # from Deleted Items
+    session.post(f"/messages/{gone}/permanentDelete")
     with pytest.raises(MailNotFoundError), session.stream(f"/messages/{gone}/$value"):
         pass
     session.close()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airflow_email_conn.backends.base import Position
 from airflow_email_conn.backends.graph.pages import pages
-from airflow_email_conn.errors import ProtocolError, UnavailableError
-from airflow_email_conn.wire.graph.errors import ResyncError
+from airflow_email_conn.errors import MailNotFoundError, ProtocolError, UnavailableError
+from airflow_email_conn.wire.graph.errors import NothingThereError, ResyncError
 from airflow_email_conn.wire.graph.marks import Known, mark
 from airflow_email_conn.wire.graph.values import moment, text
 
@@ -71,11 +71,13 @@ class Arrivals:
         for _ in range(_TRIES):
             try:
                 return *self._read(place, link), not link
-            except ResyncError:  # noqa: PERF203 - a round is requests
+            except (ProtocolError, MailNotFoundError, NothingThereError) as exc:  # noqa: PERF203 - a round is requests
+                # A link may die by codes that no page lists, or when graph_url is changed: none is worth
+                # waiting with it for ever.
+                if not link and not isinstance(exc, ResyncError):
+                    raise
                 if link:
-                    log.info(
-                        "The position in %r is too old for the server: the folder is read anew", place.name
-                    )
+                    log.info("The position in %r leads nowhere, the folder is read anew: %s", place.name, exc)
                 link = ""
         raise UnavailableError(f"{self._session.where} does not let a folder be read through (delta query)")
 
@@ -108,4 +110,4 @@ def _time_of(one: _Told) -> str:
 
 def _leads_on(position: Position, place: Place) -> bool:
     """Whether a position is one of this folder: a folder that was made anew has another id."""
-    return bool(position.link) and position.validity == place.identity
+    return bool(position.link or position.uids) and position.validity == place.identity

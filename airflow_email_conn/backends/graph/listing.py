@@ -3,6 +3,9 @@
 Graph's own next pages count from the beginning: of a folder that loses mails meanwhile they leave some out.
 So each page is asked for by time, from the second on that the page before ended in; only within one second,
 or where a page is empty, Graph's link is followed, and nothing is yielded in between.
+
+A page that is too much for the server, or for this process, is asked for in smaller ones; where even one mail
+is too much, the ids alone are listed.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from airflow_email_conn.backends.graph.pages import pages
+from airflow_email_conn.incoming import TooLongError
 from airflow_email_conn.wire.graph import filters, messages
-from airflow_email_conn.wire.graph.errors import TooComplexError
+from airflow_email_conn.wire.graph.errors import TooComplexError, TooSlowError
 from airflow_email_conn.wire.graph.values import listed, moment
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.backends.graph.folders import Place
     from airflow_email_conn.backends.graph.session import GraphSession
+    from airflow_email_conn.errors import EmailError
     from airflow_email_conn.model.message import MailSummary
     from airflow_email_conn.model.query import MailQuery
     from airflow_email_conn.wire.graph.filters import Span
@@ -32,12 +37,14 @@ log = logging.getLogger(__name__)
 # Mails of one answer. With their header fields, of 10 kB each, 100 are 1 MB; Graph warns of larger pages,
 # which end in 504 (Graph: "List messages").
 _PAGE: Final = 100
+_LESS: Final = 10  # times smaller is the next page, after one that was too much
 
 
 class Listing:
     """One listing of a folder: those mails that may match, as they were when it began.
 
     :param first: how many are wanted at least: a smaller first page.
+    :ivar is_bare: the mails that come are no more than ids and times.
     """
 
     def __init__(
@@ -49,7 +56,9 @@ class Listing:
         self._newest_first = newest_first
         # One more than wanted: the last second of a page is known to be whole when another one follows.
         self._size = min(_PAGE, first + 1) if first else _PAGE
+        self._most = _PAGE  # mails of the pages to come
         self._by_time_only = False
+        self.is_bare = False
 
     def mails(self) -> Iterator[MailSummary]:
         """In order."""
@@ -59,25 +68,35 @@ class Listing:
             span = self._until_now(span)
         while edge:
             yield from (mail for mail in found if mail.received != edge)
-            self._size = _PAGE
+            self._size = self._most
             span = span.to_second(edge) if self._newest_first else span.from_second(edge)
             found, edge = self._from(span)
         yield from found
 
     def _from(self, span: Span) -> tuple[list[MailSummary], datetime | None]:
         """The first mails of a span, and the second in which to go on; None: they are all."""
-        try:
-            return self._read(span)
-        except TooComplexError:
-            if self._by_time_only:
-                raise
-            log.info("Exchange finds the filter too complex: all mails of the time are looked at")
-            self._by_time_only = True
-            return self._read(span)
+        while True:
+            try:
+                return self._read(span)
+            except TooComplexError:  # noqa: PERF203 - a page is a request
+                if self._by_time_only:
+                    raise
+                log.info("Exchange finds the filter too complex: all mails of the time are looked at")
+                self._by_time_only = True
+            except (TooLongError, TooSlowError) as exc:
+                if self.is_bare:
+                    raise
+                self._ask_for_less(exc)
+
+    def _ask_for_less(self, error: EmailError) -> None:
+        self.is_bare = self._size == 1
+        self._size = self._most = _PAGE if self.is_bare else max(1, self._size // _LESS)
+        log.info("A page of %r is too much, now there are fewer in one: %s", self._place.name, error)
 
     def _read(self, span: Span) -> tuple[list[MailSummary], datetime | None]:
         found: list[MailSummary] = []
-        query = {**self._asked(span), **messages.SUMMARY, "$top": str(self._size)}
+        wanted = messages.BARE if self.is_bare else messages.SUMMARY
+        query = {**self._asked(span), **wanted, "$top": str(self._size)}
         names = self._query.header_names()
         for page in pages(self._session, f"{self._place.path}/messages", query):
             found += (messages.summary(item, self._place.name, names) for item in page.items)
@@ -85,8 +104,8 @@ class Listing:
                 continue
             if found[-1].received not in {None, found[0].received}:
                 return found, found[-1].received
-            if self._size < _PAGE:  # many in one second: not by small pages
-                self._size = _PAGE
+            if self._size < self._most:  # many in one second: not by small pages
+                self._size = self._most
                 return self._read(span)
         return found, None
 

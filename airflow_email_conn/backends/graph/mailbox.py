@@ -91,7 +91,7 @@ class GraphMailbox:
         new = self._arrivals.after(place, after) if after else None
         if new is None:
             return self._search.listed(newest_first=newest_first, limit=limit)
-        return self._search.of(new[::-1] if newest_first else new, limit)
+        return self._search.of(new[::-1] if newest_first else new, after.owed if after else (), limit)
 
     @property
     def undecided(self) -> tuple[MailRef, ...]:

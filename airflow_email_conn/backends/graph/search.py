@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_email_conn.backends.graph.listing import Listing
 from airflow_email_conn.backends.graph.mails import path_of
 from airflow_email_conn.errors import CapabilityError, MailNotFoundError, UnavailableError
+from airflow_email_conn.incoming import TooLongError
 from airflow_email_conn.model.message import MailRef, MailSummary
 from airflow_email_conn.wire import mime
 from airflow_email_conn.wire.graph import attachments, messages, paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from airflow_email_conn.backends.graph.folders import Place
     from airflow_email_conn.backends.graph.mails import Mails
@@ -47,18 +48,23 @@ class Search:
         self._place = place
         self._query = query
         self._unread = 0  # in a row
+        self._new: frozenset[str] = frozenset()  # ids that were told of just now
         #: See `Mailbox.undecided`.
         self.undecided: list[MailRef] = []
 
     def listed(self, *, newest_first: bool, limit: int | None) -> Iterator[MailSummary]:
         """Those of the folder that match, in order of arrival."""
         listing = Listing(self._session, self._place, self._query, newest_first=newest_first, first=limit)
-        return self._matching(listing.mails(), limit)
+        return self._matching(self._whole(listing), limit)
 
-    def of(self, ids: Iterable[str], limit: int | None) -> Iterator[MailSummary]:
-        """Those of these mails that match, in the same order; without those that are gone by then."""
-        found = (self._told(MailRef(self._place.name, identity)) for identity in ids)
-        return self._matching((mail for mail in found if mail), limit)
+    def of(self, ids: Iterable[str], owed: Collection[str], limit: int | None) -> Iterator[MailSummary]:
+        """Those of these mails that match, in the same order; without those that are gone by then.
+
+        :param owed: those that an earlier search was told of, too. Graph tells of mails that it does not
+            find for a moment: what is not there is undecided once, and gone the second time.
+        """
+        self._new = frozenset(ids).difference(owed)
+        return self._matching(self._described(MailRef(self._place.name, identity) for identity in ids), limit)
 
     def _matching(self, mails: Iterable[MailSummary], limit: int | None) -> Iterator[MailSummary]:
         left = limit
@@ -76,13 +82,21 @@ class Search:
 
     # ------------------------------------------------------------ one mail
 
+    def _whole(self, listing: Listing) -> Iterator[MailSummary]:
+        for mail in listing.mails():
+            yield from self._described([mail.ref]) if listing.is_bare else [mail]
+
+    def _described(self, refs: Iterable[MailRef]) -> Iterator[MailSummary]:
+        return (mail for mail in map(self._told, refs) if mail)
+
     def _told(self, ref: MailRef) -> MailSummary | None:
         """The summary of a mail; None if it is gone, or cannot be read and may match or not."""
         try:
             item = self._mails.found(ref, messages.SUMMARY)
         except MailNotFoundError:
+            self._miss(ref)
             return None
-        except UnavailableError as exc:
+        except (UnavailableError, TooLongError) as exc:
             blank = MailSummary(ref=ref, defects=("the server cannot describe this mail",))
             if self._query.takes_all:
                 return blank
@@ -113,6 +127,7 @@ class Search:
         try:
             start = self._start_of(mail.ref)
         except MailNotFoundError:
+            self._miss(mail.ref)
             return False
         except UnavailableError as exc:
             self._leave_out(mail, exc)
@@ -129,10 +144,15 @@ class Search:
                     break
         return bytes(start[:_SEARCHED])
 
-    def _leave_out(self, mail: MailSummary, error: UnavailableError) -> None:
-        """A mail that may match. :raises UnavailableError: it is not the mail's fault."""
+    def _miss(self, ref: MailRef) -> None:
+        """A mail that is not there."""
+        if ref.uid in self._new:
+            self.undecided.append(ref)
+
+    def _leave_out(self, mail: MailSummary, error: UnavailableError | TooLongError) -> None:
+        """A mail that may match. Raises the error, if it is not the mail's fault."""
         self._unread += 1
-        if self._unread >= _MAX_UNREAD or error.retry_after is not None:
+        if self._unread >= _MAX_UNREAD or getattr(error, "retry_after", None) is not None:
             raise error
         log.warning("Left out a mail of %r, which may match: %s", mail.ref.folder, error)
         self.undecided.append(mail.ref)

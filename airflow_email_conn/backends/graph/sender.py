@@ -23,6 +23,7 @@ from airflow_email_conn.wire.compose.letterhead import sender_of
 from airflow_email_conn.wire.compose.message import compose
 from airflow_email_conn.wire.graph import paths
 from airflow_email_conn.wire.graph.errors import OutcomeUnknownError
+from airflow_email_conn.wire.graph.values import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,30 +156,51 @@ class GraphSender:
         except OutcomeUnknownError:
             with suppress(EmailError):
                 for left in self._ids("drafts", mail.message_id):
-                    self._session.delete(f"/messages/{paths.segment(left)}")
+                    self._remove(f"/messages/{paths.segment(left)}")
             raise
         draft = _Kept.of(made, mail.message_id)
         try:
             yield draft
         except DeliveryUnknownError:
             raise
-        except BaseException:
-            with suppress(EmailError):
-                self._session.delete(draft.path)
+        except BaseException as exc:
+            if draft.may_have_left:
+                self._take_back(draft, exc)
+            else:
+                with suppress(EmailError):
+                    self._remove(draft.path)
             raise
+
+    def _remove(self, path: str) -> None:
+        """For good: by DELETE its megabytes would lie in Deleted Items."""
+        self._session.post(f"{path}/permanentDelete", is_repeatable=True)
+
+    def _take_back(self, draft: _Kept, reason: BaseException) -> None:
+        """Remove a draft that was told to leave, if it lies there still.
+
+        :raises DeliveryUnknownError: it does not, or nobody says: then the mail may go out yet.
+        """
+        try:
+            if self._lies_there(draft, self._look_at(draft)):
+                self._remove(draft.path)
+                return
+        except EmailError:
+            pass
+        raise self._unknown(draft.message_id) from reason
 
     def _dispatch(self, draft: _Kept) -> None:
         """Tell it to leave; once more only when it surely has not."""
         try:
             self._tell(draft)
         except OutcomeUnknownError:
-            if self._has_left(draft):
-                return
+            draft.may_have_left = True
         else:
+            return
+        if self._has_left(draft):
             return
         try:
             self._tell(draft)
-        except (OutcomeUnknownError, MailNotFoundError, ProtocolError):  # perhaps it has just left
+        except EmailError:  # whatever it is: the first time may have been heard late
             if not self._has_left(draft):
                 raise
 
@@ -193,16 +215,25 @@ class GraphSender:
         """
         lies_there = False
         with self._unsure(draft.message_id):
+            outbox = self._session.get("/mailFolders/outbox", {"$select": "id"}).get("id")
             for seconds in _LOOKS:
                 pause(seconds)
+                lies_there = False
                 with suppress(MailNotFoundError):  # between two folders
-                    found = self._session.get(draft.path, {"$select": "isDraft,parentFolderId"})
-                    lies_there = found.get("isDraft") is True and found.get("parentFolderId") == draft.folder
-                    if not lies_there:
+                    found = self._look_at(draft)
+                    if found.get("isDraft") is False or (outbox and found.get("parentFolderId") == outbox):
                         return True
+                    lies_there = self._lies_there(draft, found)
         if not lies_there:
             raise self._unknown(draft.message_id)
         return False
+
+    def _look_at(self, draft: _Kept) -> Any:
+        return self._session.get(draft.path, {"$select": "isDraft,parentFolderId"})
+
+    def _lies_there(self, draft: _Kept, found: Any) -> bool:
+        """Whether it is as it was made. One that somebody moved elsewhere is theirs, and may leave yet."""
+        return found.get("isDraft") is True and found.get("parentFolderId") == draft.folder
 
     # ------------------------------------------------------------ what is not known
 
@@ -233,18 +264,20 @@ class GraphSender:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kept:
     """A draft in the mailbox.
 
     :param path: of it, by its immutable id.
-    :param folder: the id of the folder where it lies.
+    :param folder: the id of the folder where it lies; empty where the server does not say.
     :param message_id: as Exchange has it.
+    :ivar may_have_left: it was told to, and the answer was lost.
     """
 
     path: str
     folder: str
     message_id: str
+    may_have_left: bool = False
 
     @classmethod
     def of(cls, made: Any, message_id: str) -> _Kept:
@@ -253,5 +286,5 @@ class _Kept:
             raise ProtocolError("the server made a draft, and did not say which")
         told = made.get("internetMessageId")
         is_told = isinstance(told, str) and told.startswith("<") and told.isprintable()
-        folder = str(made.get("parentFolderId", ""))
+        folder = text(made.get("parentFolderId"))
         return cls(f"/messages/{paths.segment(made['id'])}", folder, told if is_told else message_id)

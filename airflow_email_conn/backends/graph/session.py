@@ -171,10 +171,6 @@ class GraphSession:
         """PATCH. :returns: the JSON object as it is then."""
         return self._json(self._changing("PATCH", path, body))
 
-    def delete(self, path: str) -> None:
-        """DELETE."""
-        self._json(_Request("DELETE", path, self._root + path, _preferring(())))
-
     @contextmanager
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
         """GET of bytes, such as `$value`, as they come. It counts as in flight until the end.
@@ -258,8 +254,9 @@ class GraphSession:
     ) -> _Answered | _Failure:
         """An answer, which is under way then if it is streamed; or why there is none."""
         http, was_asked = self._client(), False
+        # Outside: who has waited for a place in vain does not queue again.
+        under_way.enter_context(in_flight(self._root, self._server.timeout, self._where))
         try:
-            under_way.enter_context(in_flight(self._root, self._server.timeout, self._where))
             headers = {**request.headers, "Authorization": f"Bearer {credential.secret}"}
             was_asked = True
             incoming = under_way.enter_context(

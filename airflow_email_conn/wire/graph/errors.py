@@ -30,9 +30,11 @@ __all__ = [
     "AccessDeniedError",
     "Asked",
     "FolderExistsError",
+    "NothingThereError",
     "OutcomeUnknownError",
     "ResyncError",
     "TooComplexError",
+    "TooSlowError",
     "TooSmallError",
     "problem",
 ]
@@ -51,6 +53,14 @@ class ResyncError(ProtocolError):
 
 class TooComplexError(ProtocolError):
     """The filter and the order do not go together, for Exchange."""
+
+
+class TooSlowError(UnavailableError):
+    """It takes the server too long (504): ask for less."""
+
+
+class NothingThereError(UnavailableError):
+    """A bare 404: for a moment, or since the address leads nowhere."""
 
 
 class FolderExistsError(ProtocolError):
@@ -103,8 +113,8 @@ def problem(
         named.append(f"request-id {request_id}")
     row = _row(status, code)
     message = f"{asked.where}: {row.mend(asked)} ({', '.join(named)})"
-    if row.error is UnavailableError:
-        return UnavailableError(message, text, retry_after)
+    if issubclass(row.error, UnavailableError):
+        return row.error(message, text, retry_after)
     return row.error(message, text)
 
 
@@ -174,6 +184,11 @@ _THROTTLED: Final = _Row(
     UnavailableError, _says("too many requests to this mailbox, by this application as a whole")
 )
 _BUSY: Final = _Row(UnavailableError, _says("it cannot answer now"))
+_TOO_SLOW: Final = _Row(TooSlowError, _says("it cannot answer in time"))
+_NOWHERE: Final = _Row(
+    NothingThereError,
+    _says("it finds nothing there, and does not say what; if it goes on, correct graph_url"),
+)
 _CONFLICT: Final = _Row(UnavailableError, _says("somebody else changes it at the same time"))
 _REFUSED: Final = _Row(ProtocolError, _says("it does not take the request"))
 
@@ -194,6 +209,7 @@ _CODES: Final[dict[str, _Row]] = {
     "errorinvaliduser": _NO_MAILBOX,
     "errornonexistentmailbox": _NO_MAILBOX,
     "request_resourcenotfound": _NO_MAILBOX,
+    "resourcenotfound": _NO_MAILBOX,
     "syncstatenotfound": _RESYNC,
     "syncstateinvalid": _RESYNC,
     "resyncrequired": _RESYNC,
@@ -224,7 +240,7 @@ _CODES: Final[dict[str, _Row]] = {
 _STATUSES: Final[dict[int, _Row]] = {
     401: _TOKEN,
     403: _DENIED,
-    404: _GONE,
+    404: _NOWHERE,
     408: _BUSY,
     409: _CONFLICT,
     410: _RESYNC,
@@ -232,6 +248,7 @@ _STATUSES: Final[dict[int, _Row]] = {
     413: _TOO_LARGE,
     423: _BUSY,
     429: _THROTTLED,
+    504: _TOO_SLOW,
     509: _THROTTLED,
 }
 

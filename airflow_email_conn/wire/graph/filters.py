@@ -7,7 +7,8 @@ in the text, and counts links; extended properties (size, answered) make it look
 `$search`: it looks into an index that knows mails late, and ends at 1,000.
 
 To Exchange, as to other servers, ß and ss are different; and the address of a sender within the organisation
-is the one that its directory knows, whatever the From field says.
+is the one that its directory knows, whatever the From field says. A Message-ID is found as it was written,
+with angle brackets or without; not one with a comment or spaces around it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,8 +29,11 @@ __all__ = ["Span", "in_order", "quoted", "span_of"]
 _SECOND: Final = timedelta(seconds=1)
 # A bound is always given, since the order is by time. Exchange knows no mail before.
 _FIRST: Final = datetime(1900, 1, 1, tzinfo=timezone.utc)
+# The last that a second more can be added to.
+_LAST: Final = datetime.max.replace(tzinfo=timezone.utc) - 2 * _SECOND
 _MAX_ALTERNATIVES: Final = 10  # of one criterion; more make the filter "too complex", or the address too long
-_MAX_VALUE: Final = 200  # characters of one value; the whole address has to stay below 4,000
+_MAX_VALUE: Final = 200  # characters of one value
+_MAX_FILTER: Final = 2500  # characters of all of it, quoted; the whole address has to stay below 4,000
 _WORD: Final = re.compile(r"[!-~]+")
 
 
@@ -48,6 +53,8 @@ class Span:
 
     def to_second(self, when: datetime) -> Span:
         """The part up to this second, the second included."""
+        if when > _LAST:
+            return self
         end = when + _SECOND
         return Span(self.start, end if self.end is None else min(self.end, end))
 
@@ -79,7 +86,10 @@ def in_order(
         clauses.append(f"receivedDateTime lt {_written(span.end)}")
     if not by_time_only:
         clauses += _states(query)
-        clauses += [clause for name, write in _TEXTS.items() if (clause := _any_of(query, name, write))]
+        for name, write in _TEXTS.items():
+            clause = _any_of(query, name, write)
+            if clause and _length([*clauses, clause]) <= _MAX_FILTER:
+                clauses.append(clause)
     order = "receivedDateTime desc" if newest_first else "receivedDateTime"
     return {"$filter": " and ".join(clauses), "$orderby": order}
 
@@ -91,6 +101,10 @@ def quoted(text: str) -> str:
 
 def _written(when: datetime) -> str:
     return when.replace(tzinfo=None).isoformat() + "Z"
+
+
+def _length(clauses: list[str]) -> int:
+    return len(quote(" and ".join(clauses), errors="replace"))
 
 
 def _states(query: MailQuery) -> Iterable[str]:
@@ -114,8 +128,10 @@ def _any_of(query: MailQuery, name: str, write: Callable[[str], str]) -> str:
 
 
 def _sender(value: str) -> str:
-    """Exactly this address; a domain is the client's to find."""
-    return "" if value.startswith("@") else f"from/emailAddress/address eq {quoted(value)}"
+    """Exactly this address; a domain is the client's to find, and what Exchange may write in Punycode."""
+    if value.startswith("@") or not value.isascii():
+        return ""
+    return f"from/emailAddress/address eq {quoted(value)}"
 
 
 def _message_id(value: str) -> str:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_MARKS", "Known", "mark"]
 
-#: Of the newest mails; 5,000 are 110 kB in a trigger's arguments.
-MAX_MARKS: Final = 5000
+#: Of the newest mails, so that a Position has 5,000 of them: 110 kB in a trigger's arguments.
+MAX_MARKS: Final = 4999
+_AND_OLDER: Final = "-"  # stands among them where there were more
 _TIME: Final = 8  # hex digits: seconds since 1970, until 2106
 _DIGEST: Final = 9  # bytes: two of a million mails are alike once in ten thousand million mailboxes
 
@@ -38,19 +39,25 @@ class Known:
 
     def __init__(self, marks: Iterable[str]) -> None:
         self.marks = frozenset(marks)
-        self._digests = {one[_TIME:] for one in self.marks}
-        is_full = len(self.marks) >= MAX_MARKS
-        self._first = min(self.marks)[:_TIME] if is_full else ""
+        kept = self.marks - {_AND_OLDER}
+        self._digests = {one[_TIME:] for one in kept}
+        self._has_older = _AND_OLDER in self.marks
+        self._first = min(kept)[:_TIME] if kept and self._has_older else ""
 
     def has(self, one: str) -> bool:
         """Whether it is among them."""
         return one[_TIME:] in self._digests
 
     def is_before(self, one: str) -> bool:
-        """Whether it came before all of them, and there were more than are kept: then it is an old one."""
+        """Whether it came before all of them, and there were more than are kept: then it is an old one.
+
+        One of the same second may be old or new. It counts as new: twice is better than never.
+        """
         return one[:_TIME] < self._first
 
     def and_also(self, more: Iterable[str]) -> frozenset[str]:
         """The newest of these and others."""
-        both = self.marks.union(more)
-        return both if len(both) <= MAX_MARKS else frozenset(sorted(both)[-MAX_MARKS:])
+        both = self.marks.union(more) - {_AND_OLDER}
+        if len(both) <= MAX_MARKS and not self._has_older:
+            return both
+        return frozenset([_AND_OLDER, *sorted(both)[-MAX_MARKS:]])

@@ -20,7 +20,7 @@ from airflow_email_conn.wire.mime.headers import MAX_FIELDS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["STATE", "SUMMARY", "state", "summary"]
+__all__ = ["BARE", "STATE", "SUMMARY", "state", "summary"]
 
 # MAPI properties by type and number (Graph: "singleValueLegacyExtendedProperty"; [MS-OXPROPS]).
 _SIZE: Final = "Integer 0xE08"  # PidTagMessageSize: in Exchange's store, about that of the mail on the wire
@@ -29,7 +29,9 @@ _ANSWERED: Final = frozenset({102, 103})  # answered, to the sender or to all; 1
 _PROPERTIES: Final = f"singleValueExtendedProperties($filter=id eq '{_SIZE}' or id eq '{_LAST_VERB}')"
 _STATE: Final = "id,parentFolderId,receivedDateTime,isRead,flag"
 
-#: What is to be asked for to know a mail's state, and for its summary. The attachments come with every mail:
+#: What is to be asked for to know that there is a mail, and when it came.
+BARE: Final = {"$select": "id,receivedDateTime"}
+#: The same to know a mail's state, and for its summary. The attachments come with every mail:
 #: a summary always has them, `hasAttachments` does not tell of pictures in the text, and a request for each
 #: mail would be a hundred in the place of one.
 STATE: Final = {"$select": _STATE, "$expand": _PROPERTIES}

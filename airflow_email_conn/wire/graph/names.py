@@ -32,6 +32,7 @@ _WELL_KNOWN: Final = {use.lower(): name for use, name in SPECIAL_USES.items()}
 #: Folders below one another in Exchange, at most.
 MAX_DEPTH: Final = 300
 _MAX_NAME: Final = 10_000  # characters of a path
+_LONGEST_NAME: Final = 255  # characters of a display name, in Exchange
 _NAME: Final = re.compile(r"(?:[^/]|//)+")
 
 
@@ -54,7 +55,10 @@ def split(folder: str) -> tuple[str, ...]:
         raise QueryError(f"folder: {folder!r:.100} holds an empty name; a slash in a name is written twice")
     if len(pieces) > MAX_DEPTH:
         raise QueryError(f"folder: more than {MAX_DEPTH} names below one another")
-    return tuple(piece.replace("//", "/") for piece in pieces)
+    names = tuple(piece.replace("//", "/") for piece in pieces)
+    if any(len(name) > _LONGEST_NAME for name in names):
+        raise QueryError(f"folder: a name has {_LONGEST_NAME} characters at most")
+    return names
 
 
 def joined(names: Iterable[str]) -> str:

@@ -24,7 +24,7 @@ def segment(text: str) -> str:
     """
     if not text or len(text) > _MAX_SEGMENT or text in {".", ".."} or any(ord(c) < 32 for c in text):
         raise QueryError("an id of Microsoft 365 is needed")
-    return quote(text, safe="@")
+    return _quoted(text, "@")
 
 
 def root(service: str, mailbox: str) -> str:
@@ -41,11 +41,19 @@ def address(root: str, path: str, query: Mapping[str, str] | None = None) -> str
 
     :param path: begins with a slash; its ids are quoted already, by `segment`.
     :param query: names such as `$top`, and values as they are.
+    :raises QueryError: half a surrogate pair, which no address can hold.
     """
     if not query:
         return root + path
-    pairs = (f"{quote(name, safe=_PLAIN)}={quote(value, safe=_PLAIN)}" for name, value in query.items())
+    pairs = (f"{_quoted(name, _PLAIN)}={_quoted(value, _PLAIN)}" for name, value in query.items())
     return f"{root}{path}?{'&'.join(pairs)}"
+
+
+def _quoted(text: str, safe: str) -> str:
+    try:
+        return quote(text, safe=safe)
+    except UnicodeEncodeError:
+        raise QueryError(f"{text!r:.100} is no valid Unicode text") from None
 
 
 def is_below(service: str, link: str) -> bool:
