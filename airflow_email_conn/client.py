@@ -23,7 +23,6 @@ __all__ = ["open_mailbox", "open_sender", "send"]
 T = TypeVar("T")
 
 
-# The field that an error leads to.
 def _ignore(_step: str) -> None:
     pass
 
@@ -40,7 +39,7 @@ def open_mailbox(
     :raises SignInRequiredError: a person must sign in by OAuth.
     :raises ConnectError, TLSError, DeadlineError, AuthenticationError, UnavailableError, ProtocolError:
     """
-    server = _usable(settings.incoming, "incoming", "host")
+    server = _usable(settings.incoming, settings, "incoming", "host")
     return _signed_in(server, tokens, on_step, lambda ready, renew: _mailbox(ready, on_step, renew))
 
 
@@ -48,7 +47,7 @@ def open_sender(
     settings: EmailSettings, *, tokens: Tokens | None = None, on_step: OnStep = _ignore
 ) -> Sender:
     """Connect to the outgoing side and sign in. Parameters and errors as `open_mailbox`."""
-    server = _usable(settings.outgoing, "outgoing", "outgoing_host")
+    server = _usable(settings.outgoing, settings, "outgoing", "outgoing_host")
     from_address = settings.from_address
     return _signed_in(
         server, tokens, on_step, lambda ready, renew: _sender(ready, from_address, on_step, renew)
@@ -63,7 +62,7 @@ def send(settings: EmailSettings, draft: Draft, *, tokens: Tokens | None = None)
     """
     from airflow_email_conn.wire.compose import message  # noqa: PLC0415 - loaded when needed
 
-    _usable(settings.outgoing, "outgoing", "outgoing_host")
+    _usable(settings.outgoing, settings, "outgoing", "outgoing_host")
     message.check(draft, sender=settings.from_address)
     with open_sender(settings, tokens=tokens) as sender:
         return sender.send(draft)
@@ -96,11 +95,12 @@ def _sender(server: Server, from_address: str, on_step: OnStep, renew: Renew) ->
     return GraphSender.open(server, from_address=from_address, on_step=on_step, renew=renew)
 
 
-def _usable(server: Server | None, direction: str, field: str) -> Server:
+def _usable(server: Server | None, settings: EmailSettings, direction: str, field: str) -> Server:
     """The server of a direction, if there is one."""
     if server is None:
+        fill_in = f"fill in {field}, and " if settings.connection_type == "standard" else ""
         raise CapabilityError(
-            f"the connection has no {direction} side; fill in {field}, and switch {direction}_protocol on"
+            f"the connection has no {direction} side: {fill_in}switch {direction}_protocol on"
         )
     return server
 

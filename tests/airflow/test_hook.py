@@ -236,10 +236,10 @@ def test_airflows_own_command_tests_the_connection(connect: Callable[..., None],
 def test_sending_without_an_outgoing_side(connect: Callable[..., None]) -> None:
     """One clear error that names the field."""
     connect({"outgoing_protocol": "none"})
-    with pytest.raises(CapabilityError, match=r"no outgoing side; fill in outgoing_host"):
+    with pytest.raises(CapabilityError, match=r"no outgoing side: fill in outgoing_host"):
         EmailHook().send(Draft(to=[ROBOT], subject="x", text="x"))
     connect({"incoming_protocol": "none"})
-    with pytest.raises(CapabilityError, match=r"no incoming side; fill in host"):
+    with pytest.raises(CapabilityError, match=r"no incoming side: fill in host"):
         EmailHook().mailbox()
 
 

@@ -1,4 +1,4 @@
-"""Drafts that were told to leave, when the answer is lost: sent twice, lost, or taken back too late is none."""
+"""Drafts that were told to leave, and the answer is lost: none goes twice or is lost."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def compose(
     if head.utf8_address and not utf8:
         raise DraftError(
             f"{head.utf8_address[0]}: {head.utf8_address[1]!r} needs a server that offers SMTPUTF8 "
-            "(RFC 6531), and this one does not"
+            "(RFC 6531): this one does not, Microsoft 365 never does"
         )
     with ExitStack() as files:
         body = _Body(draft, boundary_seed, files)
