@@ -81,6 +81,14 @@ def logins(database: None, graph_server: GraphServer) -> Iterator[MicrosoftAutho
 
 
 @pytest.fixture
+def no_sign_ins(database: None) -> Iterator[None]:
+    """Nobody has signed in before, and nobody has afterwards."""
+    forget_sign_ins()
+    yield
+    forget_sign_ins()
+
+
+@pytest.fixture
 def connect(
     kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:

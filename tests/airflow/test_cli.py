@@ -28,7 +28,7 @@ from airflow_email_conn.token_store import MemoryTokenStore
 from tests.airflow.commands import Done, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.servers.authority import Authority
     from tests.servers.bed import Bed
@@ -40,9 +40,7 @@ TIME = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
 @pytest.fixture
-def define(
-    database: None, bed: Bed, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Define]:
+def define(no_sign_ins: None, bed: Bed, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Define:
     """Define the connection `box`, which a person signs in for on both sides, with changes."""
     monkeypatch.delenv("AIRFLOW_CONN_EMAIL_DEFAULT", raising=False)
 
@@ -68,10 +66,7 @@ def define(
         monkeypatch.setenv("AIRFLOW_CONN_BOX", json.dumps(form))
 
     connection()
-    yield connection
-    with create_session() as session:
-        kept = Variable.key.like("email_conn__sign_in__%") | (Variable.key == "email_conn__token_key")
-        session.execute(delete(Variable).where(kept))
+    return connection
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.models.variable import Variable
 from airflow.utils.session import create_session
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from airflow_email_conn.errors import DraftError, RefusedError
 from airflow_email_conn.hooks.mail import EmailHook
@@ -19,7 +20,7 @@ from airflow_email_conn.model.draft import Draft
 from tests.airflow.commands import Done, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.servers.authority import Authority
     from tests.servers.graph.server import GraphServer
@@ -33,9 +34,9 @@ STEPS = ["token", "connect", "mailbox"]
 
 @pytest.fixture
 def define(
-    database: None, graph_at_authority: GraphServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Define]:
-    """Define the connection `box`, of an application, with changes; sign-ins are forgotten in the end."""
+    no_sign_ins: None, graph_at_authority: GraphServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> Define:
+    """Define the connection `box`, of an application, with changes."""
     monkeypatch.delenv("AIRFLOW_CONN_EMAIL_DEFAULT", raising=False)
 
     def connection(extra: dict[str, Any] | None = None, **changes: Any) -> None:
@@ -59,10 +60,7 @@ def define(
         monkeypatch.setenv("AIRFLOW_CONN_BOX", json.dumps(form))
 
     connection()
-    yield connection
-    with create_session() as session:
-        kept = Variable.key.like("email_conn__sign_in__%") | (Variable.key == "email_conn__token_key")
-        session.execute(delete(Variable).where(kept))
+    return connection
 
 
 def rows(done: Done) -> list[dict[str, Any]]:
@@ -130,9 +128,10 @@ def test_an_application(define: Define, authority: Authority) -> None:
     assert (row["forgotten"], row["error"]) == (True, None)
 
 
-def test_unused(define: Define) -> None:
+def test_unused(define: Define, monkeypatch: pytest.MonkeyPatch) -> None:
     """`usage` knows connections of this type too."""
-    assert {row["kind"] for row in rows(run("usage", "box", "-o", "json"))} == {"unused"}
+    monkeypatch.setenv("AIRFLOW_CONN_NOBODY_S", os.environ["AIRFLOW_CONN_BOX"])
+    assert {row["kind"] for row in rows(run("usage", "nobody_s", "-o", "json"))} == {"unused"}
 
 
 def test_a_full_inbox(define: Define, graph_at_authority: GraphServer) -> None:

@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.models.variable import Variable
-from airflow.utils.session import create_session
-from sqlalchemy import delete
 
 from airflow_email_conn.errors import AuthenticationError
 from airflow_email_conn.hooks.mail import EmailHook
@@ -73,8 +70,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Microsoft]:
 
 
 @pytest.fixture
-def microsoft(database: None, site: Microsoft, monkeypatch: pytest.MonkeyPatch) -> Iterator[Microsoft]:
-    """The same with empty mailboxes, and the way to it; sign-ins are forgotten in the end."""
+def microsoft(no_sign_ins: None, site: Microsoft, monkeypatch: pytest.MonkeyPatch) -> Iterator[Microsoft]:
+    """The same with empty mailboxes, and the way to it."""
     site.graph.reset()
     site.authority.asked.clear()
     site.proxy.asked.clear()
@@ -84,9 +81,6 @@ def microsoft(database: None, site: Microsoft, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("HTTPS_PROXY", site.proxy.url)
     yield site
     assert not site.graph.violations
-    with create_session() as session:
-        kept = Variable.key.like("email_conn__sign_in__%") | (Variable.key == "email_conn__token_key")
-        session.execute(delete(Variable).where(kept))
 
 
 def connect(

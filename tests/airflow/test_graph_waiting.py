@@ -178,16 +178,19 @@ def test_what_the_triggerer_is_given(graph: GraphServer, authority: Authority) -
 
 
 def test_a_position_is_bounded(graph: GraphServer) -> None:
-    """What would make it large is left out, and then all mails are looked at."""
+    """What would make it large is left out: a link, which costs a full round, and what was owed longest."""
     graph.append(ALICE, invoice())
     with graph_mailbox(graph, ALICE) as mailbox:
         here = mailbox.position()
-        owing = here.short_of(MailRef("INBOX", f"{number:0200}") for number in range(1001))
-        for large in (owing, replace(here, link=here.link + "x" * 16_000)):
-            assert len(json.dumps(large.as_dict())) < 10_000
-            past = Position.from_dict(large.as_dict())
-            assert past.fits(mailbox.position("INBOX", past))
-            assert len(list(mailbox.search(MailQuery(), after=past))) == 1
+        owing = here.short_of(MailRef("INBOX", f"{number:0200}") for number in range(1010))
+        assert len(json.dumps(owing.as_dict())) < 300_000
+        assert Position.from_dict(owing.as_dict()) == replace(owing, owed=owing.owed[-1000:])
+        large = replace(here, link=here.link + "x" * 16_000)
+        assert len(json.dumps(large.as_dict())) < 10_000
+        past = Position.from_dict(large.as_dict())
+        graph.append(ALICE, plain(2))
+        assert past.fits(mailbox.position("INBOX", past))
+        assert [mail.message_id for mail in mailbox.search(MailQuery(), after=past)] == ["<plain-2@acme.com>"]
 
 
 # ------------------------------------------------------------ in the triggerer
