@@ -289,6 +289,15 @@ class Mailbox(Protocol):
         """Set or clear the flag (a star in many mail programs). Returns as `mark_seen`."""
         ...
 
+    def change_keywords(self, refs: Refs, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Moved:
+        """Add keywords (Outlook: categories), then remove others. Returns as `mark_seen`.
+
+        :param add: by IMAP without spaces and in ASCII; Outlook takes any text of up to 255 characters. Case
+            does not tell two apart. `remove` likewise; one that a mail does not have is no error.
+        :raises QueryError: no keyword of this server's.
+        """
+        ...
+
     def copy(self, refs: Refs, folder: str) -> Moved:
         """Copy into a folder. Returns each reference and that of its copy, with an empty `uid` if unknown.
 

@@ -20,6 +20,7 @@ from airflow_email_conn.errors import (
     ProtocolError,
     ServerError,
 )
+from airflow_email_conn.model.keywords import KeywordChange
 from airflow_email_conn.model.message import Attachment, MailRef
 from airflow_email_conn.wire import mime
 
@@ -44,6 +45,7 @@ class _Stored:
     seen: bool = False
     flagged: bool = False
     answered: bool = False
+    keywords: tuple[str, ...] = ()
 
 
 class MemoryMailbox:
@@ -157,6 +159,7 @@ class MemoryMailbox:
             seen=stored.seen,
             flagged=stored.flagged,
             answered=stored.answered,
+            keywords=stored.keywords,
         )
 
     def raw(self, ref: MailRef, *, max_size: int = MAX_MAIL_SIZE) -> bytes:
@@ -217,6 +220,14 @@ class MemoryMailbox:
         present = self._present(refs)
         for ref in present:
             self._mails[ref].flagged = flagged
+        return {ref: ref for ref in present}
+
+    def change_keywords(self, refs: Refs, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Moved:
+        """See `Mailbox.change_keywords`."""
+        change = KeywordChange(add, remove)
+        present = self._present(refs)
+        for ref in present:
+            self._mails[ref].keywords = change.of(self._mails[ref].keywords)
         return {ref: ref for ref in present}
 
     def copy(self, refs: Refs, folder: str) -> Moved:

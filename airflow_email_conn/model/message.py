@@ -104,6 +104,8 @@ class MailSummary:
     :param size: bytes of the whole mail on the wire.
     :param in_reply_to: Message-IDs in order, as `references`; with angle brackets.
     :param answered: somebody answered it, as far as the server knows (IMAP `\Answered`).
+    :param keywords: labels that people or programs gave it: IMAP's keywords (RFC 9051 2.3.2), Outlook's
+        categories; as written, in the server's order.
     :param automatic: a program or a mailing list sent it, as it says itself (RFC 3834); not to be answered.
     :param headers: the header fields that the query asked for, in order, decoded: (name as written, value);
         in a Mail every one.
@@ -122,6 +124,7 @@ class MailSummary:
     seen: bool = False
     flagged: bool = False
     answered: bool = False
+    keywords: tuple[str, ...] = ()
     in_reply_to: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     automatic: bool = False
@@ -199,7 +202,7 @@ def _revived(data: dict[str, Any]) -> dict[str, Any]:
         out[name] = tuple(Address(**item) for item in data.get(name) or ())
     for name in ("date", "received"):
         out[name] = datetime.fromisoformat(data[name]) if data.get(name) else None
-    for name in ("in_reply_to", "references", "defects"):
+    for name in ("keywords", "in_reply_to", "references", "defects"):
         out[name] = tuple(data.get(name) or ())
     out["headers"] = tuple((name, value) for name, value in data.get("headers") or ())
     out["attachments"] = tuple(Attachment.from_dict(item) for item in data.get("attachments") or ())

@@ -9,6 +9,7 @@ from airflow_email_conn.errors import QueryError
 from airflow_email_conn.hooks.failures import no_useless_retries
 from airflow_email_conn.hooks.mail import EmailHook
 from airflow_email_conn.model.criteria import read_bool
+from airflow_email_conn.model.keywords import KeywordChange
 from airflow_email_conn.operators.given import GivenOrFound
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ __all__ = ["UpdateEmailOperator"]
 
 
 class UpdateEmailOperator(GivenOrFound):
-    r"""Marks, flags, copies, moves or deletes mails, in that order; changes nothing unless told to.
+    r"""Marks, flags, labels, copies, moves or deletes mails, in that order; changes nothing unless told to.
 
     Mails that were moved or deleted meanwhile are reported in the log and left out: a rerun after a move
     succeeds. A second run after a copy makes a second copy. A folder that the server rebuilt is an error.
@@ -33,6 +34,8 @@ class UpdateEmailOperator(GivenOrFound):
 
     :param seen: True marks as read, False as unread.
     :param flag: True sets the flag, False clears it.
+    :param add_keywords: labels to add, one or many: IMAP's keywords (no space, ASCII), Outlook's categories.
+    :param remove_keywords: labels to take away.
     :param copy_to: a folder by its name, or by its special use such as `\Archive`.
     :param move_to: the same.
     :param create_folder: create the folders first where they are missing.
@@ -42,6 +45,8 @@ class UpdateEmailOperator(GivenOrFound):
     template_fields: Sequence[str] = (
         "seen",
         "flag",
+        "add_keywords",
+        "remove_keywords",
         "copy_to",
         "move_to",
         "create_folder",
@@ -54,6 +59,8 @@ class UpdateEmailOperator(GivenOrFound):
         *,
         seen: bool | str | None = None,
         flag: bool | str | None = None,
+        add_keywords: str | Sequence[str] = (),
+        remove_keywords: str | Sequence[str] = (),
         copy_to: str | None = None,
         move_to: str | None = None,
         create_folder: bool | str = False,
@@ -63,6 +70,8 @@ class UpdateEmailOperator(GivenOrFound):
         super().__init__(multiple_outputs=True, **kwargs)
         self.seen = seen
         self.flag = flag
+        self.add_keywords = add_keywords
+        self.remove_keywords = remove_keywords
         self.copy_to = copy_to
         self.move_to = move_to
         self.create_folder = create_folder
@@ -101,6 +110,10 @@ class _Change:
     def __init__(self, operator: UpdateEmailOperator) -> None:
         self._seen = read_bool("seen", operator.seen)
         self._flag = read_bool("flag", operator.flag)
+        self._keywords = {
+            "add": _listed("add_keywords", operator.add_keywords),
+            "remove": _listed("remove_keywords", operator.remove_keywords),
+        }
         self._copy_to, self._move_to = operator.copy_to, operator.move_to
         self._create, self._delete = operator.switch("create_folder"), operator.switch("delete")
 
@@ -116,6 +129,9 @@ class _Change:
         if self._flag is not None:
             there = mailbox.flag(now, flagged=self._flag)
             now = {ref: replace(now[ref], flagged=self._flag) for ref in there}
+        if any(self._keywords.values()):
+            there = mailbox.change_keywords(now, **self._keywords)
+            now = {ref: replace(now[ref], keywords=self._labelled(now[ref].keywords)) for ref in there}
         if self._copy_to:
             now = {ref: now[ref] for ref in mailbox.copy(now, self._copy_to)}
         if self._move_to:
@@ -123,6 +139,19 @@ class _Change:
         if self._delete:
             now = {ref: now[ref] for ref in mailbox.delete(now)}
         return list(now.values())
+
+    def _labelled(self, keywords: tuple[str, ...]) -> tuple[str, ...]:
+        return KeywordChange(**self._keywords).of(keywords)
+
+
+def _listed(name: str, value: object) -> list[str]:
+    """One label or many. :raises QueryError: something else."""
+    found = [value] if isinstance(value, str) else value
+    if found is None:
+        return []
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) and one.strip() for one in found):
+        raise QueryError(f"{name}: give a text, or a list of texts, none of them empty")
+    return [one.strip() for one in found]
 
 
 def _at(mail: MailSummary, ref: MailRef) -> MailSummary:

@@ -480,6 +480,23 @@ def test_update_wants_mails_or_a_filter(robot: Mailbox, servers: Servers) -> Non
     assert list(robot.search(MailQuery())) == []
 
 
+def test_keywords(robot: Mailbox, servers: Servers, kind: str) -> None:
+    """One or many, added and taken away; the embedded IMAP server keeps none, and the task says so."""
+    servers.append(ROBOT, plain(1))
+    if kind == "standard":
+        with pytest.raises(AirflowFailException, match="keeps no 'Paid'"):
+            execute(update(larger_than=0, add_keywords="Paid"))
+        return
+    execute(update(larger_than=0, add_keywords=["Paid", "Open"]))
+    result, _ = execute(update(larger_than=0, add_keywords="In Office", remove_keywords=["open"]))
+    assert result["mails"][0]["keywords"] == ["Paid", "In Office"]
+    (mail,) = robot.search(MailQuery())
+    assert mail.keywords == ("Paid", "In Office")
+    for bad in ([""], 5, {"a": 1}, [None]):
+        with pytest.raises(AirflowFailException, match="add_keywords: give a text"):
+            execute(update(larger_than=0, add_keywords=bad))
+
+
 def test_switches_as_templates_render_them(robot: Mailbox, servers: Servers) -> None:
     """The text False is not true."""
     servers.append(ROBOT, plain(1), flags="\\Seen")

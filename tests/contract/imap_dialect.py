@@ -90,6 +90,7 @@ class ImapDialect(Dialect):
             lambda: mailbox.save(ref, io.BytesIO()),
             lambda: mailbox.mark_seen(ref),
             lambda: mailbox.flag(ref),
+            lambda: mailbox.change_keywords(ref, add=["x"]),
             lambda: mailbox.copy(ref, "x"),
             lambda: mailbox.move(ref, "x"),
             lambda: mailbox.delete(ref),

@@ -136,6 +136,10 @@ IMAP_ARGUMENTS: dict[str, tuple[Callable[[Mailbox, str], object], set[str]]] = {
     "move to": (lambda box, bad: box.move(ref(), bad), READING | {"SELECT", "MOVE"}),
     "mark_seen uid": (lambda box, bad: box.mark_seen([ref(), ref(uid=bad)]), READING | {"SELECT", "STORE"}),
     "flag folder": (lambda box, bad: box.flag(ref(folder=bad)), READING | {"SELECT", "STORE"}),
+    "keyword": (
+        lambda box, bad: box.change_keywords(ref(), add=["x", bad], remove=[bad]),
+        READING | {"SELECT", "STORE"},
+    ),
     "delete uid": (
         lambda box, bad: box.delete([ref(), ref(uid=bad)]),
         READING | {"SELECT", "STORE", "EXPUNGE"},

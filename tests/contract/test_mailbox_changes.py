@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_email_conn.errors import (
+    CapabilityError,
     EmailError,
     MailNotFoundError,
     NetworkError,
@@ -53,6 +54,39 @@ def test_mark_and_flag(place: Place) -> None:
     place.mailbox.mark_seen(third, seen=False)
     place.mailbox.flag(second, flagged=False)
     assert place.flags() == {first: (True, False), second: (False, False), third: (False, False)}
+
+
+@with_folders
+def test_keywords(place: Place) -> None:
+    """Added and removed where they are named, in any case; other flags stay, and so do other keywords."""
+    for number in range(3):
+        place.append(plain(number), flagged=number == 1)
+    first, second, third = (mail.ref for mail in place.mailbox.search(MailQuery()))
+    change = place.mailbox.change_keywords
+    if place.kind == "embedded":  # pymap keeps none, and says so
+        with pytest.raises(CapabilityError, match="'Invoice'"):
+            change([first], add=["Invoice"])
+        return
+
+    def labels() -> list[set[str]]:
+        return [set(mail.keywords) for mail in place.mailbox.search(MailQuery())]
+
+    assert labels() == [set(), set(), set()]
+    assert change([first, second], add=["Invoice", "$Done"]) == {first: first, second: second}
+    assert labels() == [{"Invoice", "$Done"}, {"Invoice", "$Done"}, set()]
+    assert change(second, add=["INVOICE", "Paid"], remove=["$done", "Never"]) == {second: second}
+    assert labels() == [{"Invoice", "$Done"}, {"Invoice", "Paid"}, set()]
+    assert set(place.mailbox.fetch(second).keywords) == {"Invoice", "Paid"}
+    assert place.flags() == {first: (False, False), second: (False, True), third: (False, False)}
+    place.mailbox.delete(first)
+    assert change([first, third], add=["Paid"], remove=["Paid"]) == {third: third}
+    assert labels() == [{"Invoice", "Paid"}, set()]
+    assert change([], add=["Paid"]) == {}
+    for bad in ("", "\\Deleted", "a\r\nb", "a\0"):
+        with pytest.raises(QueryError):
+            change(third, add=[bad])
+        with pytest.raises(QueryError):
+            change(third, remove=[bad])
 
 
 @with_folders

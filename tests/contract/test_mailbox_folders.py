@@ -147,6 +147,7 @@ def test_what_a_mailbox_cannot_do(place: Place) -> None:
     calls: list[Callable[[], Any]] = [
         lambda: mailbox.mark_seen(ref),
         lambda: mailbox.flag([]),
+        lambda: mailbox.change_keywords(ref, add=["Done"]),
         lambda: mailbox.copy(ref, "INBOX"),
         lambda: mailbox.move(ref, "Archive"),
         lambda: mailbox.create_folder("Done"),

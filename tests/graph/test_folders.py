@@ -156,3 +156,30 @@ def test_names_that_are_too_long(mailbox: GraphMailbox) -> None:
         mailbox.position("数" * 256)
     with pytest.raises(FolderNotFoundError):
         mailbox.position("数" * 255)
+
+
+# ------------------------------------------------------------ categories
+
+
+def test_categories(graph: GraphServer, mailbox: GraphMailbox) -> None:
+    """Any text; only what changes is sent, and what others gave stays."""
+    message = graph.append(ROBOT, plain(1))
+    message.categories = ["Rote Kategorie"]
+    (mail,) = mailbox.search(MailQuery())
+    assert mail.keywords == ("Rote Kategorie",)
+    mailbox.change_keywords(mail.ref, add=["Zu prüfen", "rote kategorie"])
+    assert message.categories == ["Rote Kategorie", "Zu prüfen"]
+    graph.site.requests.clear()
+    mailbox.change_keywords(mail.ref, add=["zu PRÜFEN"], remove=["Nie"])
+    assert [seen.method for seen in graph.requests if seen.method != "GET"] == []
+    with pytest.raises(QueryError, match="255"):
+        mailbox.change_keywords(mail.ref, add=["one, two"])
+
+
+def test_a_category_whose_answer_is_lost(graph: GraphServer, mailbox: GraphMailbox) -> None:
+    """A list that is set twice is the same list."""
+    message = graph.append(ROBOT, plain(1))
+    (mail,) = mailbox.search(MailQuery())
+    fault = graph.fault(r"PATCH", kind="close", after=True)
+    assert mailbox.change_keywords(mail.ref, add=["Done"]) == {mail.ref: mail.ref}
+    assert (message.categories, fault.hits) == (["Done"], 1)

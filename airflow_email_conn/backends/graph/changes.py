@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 from airflow_email_conn.backends.graph.mails import path_of
 from airflow_email_conn.errors import FolderNotFoundError, MailNotFoundError, NetworkError
 from airflow_email_conn.model.message import MailRef
+from airflow_email_conn.wire.graph import messages
 from airflow_email_conn.wire.graph.values import text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_email_conn.backends.base import Moved, Refs
     from airflow_email_conn.backends.graph.folders import Folders, Place
     from airflow_email_conn.backends.graph.mails import Mails
     from airflow_email_conn.backends.graph.session import GraphSession
+    from airflow_email_conn.model.keywords import KeywordChange
 
 __all__ = ["Changes"]
 
@@ -23,7 +25,7 @@ __all__ = ["Changes"]
 class Changes:
     """Marks, flags, copies, moves and deletes mails.
 
-    Only `isRead` and `flag` are ever patched: what a mail says takes permissions of its own to change.
+    Only `isRead`, `flag` and `categories` are ever patched: what a mail says takes permissions of its own.
     """
 
     def __init__(self, session: GraphSession, folders: Folders, mails: Mails) -> None:
@@ -41,6 +43,23 @@ class Changes:
                 continue
             patched[ref] = ref
         return patched
+
+    def change_keywords(self, refs: Refs, change: KeywordChange) -> Moved:
+        """Change categories, mail by mail, as Graph takes nothing but the whole list of a mail.
+
+        :returns: the mails that were there.
+        """
+        changed: Moved = {}
+        for ref in _each(refs):
+            try:
+                old = messages.keywords(self._mails.found(ref, messages.KEYWORDS))
+                new = change.of(old)
+                if new != old:
+                    self._session.patch(path_of(ref), {"categories": list(new)})
+            except MailNotFoundError:
+                continue
+            changed[ref] = ref
+        return changed
 
     def copy(self, refs: Refs, folder: str) -> Moved:
         """Copy (Graph: "message: copy"); returns the copies."""
@@ -83,7 +102,7 @@ class Changes:
 
     def _present(self, refs: Refs) -> Iterator[MailRef]:
         """Those of the mails that lie where their references say, each looked at just before its turn."""
-        for ref in dict.fromkeys([refs] if isinstance(refs, MailRef) else refs):
+        for ref in _each(refs):
             if self._is_there(ref):
                 yield ref
 
@@ -115,3 +134,7 @@ class Changes:
 
     def _folder_names(self) -> tuple[str, ...]:
         return tuple(folder.name for folder in self._folders.all())
+
+
+def _each(refs: Refs) -> Iterable[MailRef]:
+    return dict.fromkeys([refs] if isinstance(refs, MailRef) else refs)

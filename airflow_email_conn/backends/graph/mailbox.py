@@ -12,6 +12,7 @@ from airflow_email_conn.backends.graph.folders import Folders
 from airflow_email_conn.backends.graph.mails import Mails
 from airflow_email_conn.backends.graph.search import Search, check
 from airflow_email_conn.backends.graph.session import GraphSession
+from airflow_email_conn.model.keywords import KeywordChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -135,6 +136,10 @@ class GraphMailbox:
     def flag(self, refs: Refs, *, flagged: bool = True) -> Moved:
         """See `Mailbox.flag`."""
         return self._changes.patch(refs, {"flag": {"flagStatus": "flagged" if flagged else "notFlagged"}})
+
+    def change_keywords(self, refs: Refs, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Moved:
+        """See `Mailbox.change_keywords`: categories, which need not be in the mailbox's list of them."""
+        return self._changes.change_keywords(refs, KeywordChange(add, remove))
 
     def copy(self, refs: Refs, folder: str) -> Moved:
         """See `Mailbox.copy`."""

@@ -41,6 +41,20 @@ class Changes:
             stored.update({ref: ref for ref in present})
         return stored
 
+    def change_keywords(self, refs: Refs, add: Iterable[str], remove: Iterable[str]) -> Moved:
+        """Add and remove keywords; returns the mails that were there."""
+        wanted = [(keyword, True) for keyword in add] + [(keyword, False) for keyword in remove]
+        for keyword, _ in wanted:
+            commands.check_keyword(keyword)
+        changed: Moved = {}
+        for present in self._present(refs):
+            for keyword, is_new in wanted:
+                if is_new and not self._folders.takes_keyword(keyword):
+                    raise CapabilityError(f"keywords: this folder of the IMAP server keeps no {keyword!r}")
+                self._store(present, keyword, add=is_new)
+            changed.update({ref: ref for ref in present})
+        return changed
+
     def copy(self, refs: Refs, folder: str) -> Moved:
         """Copy; returns the copies."""
         target = self._folders.named(folder)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Folders", "Selected", "uid_of"]
 
 
+_MAX_CODES = 20  # of a SELECT; servers send about six
 _UID = re.compile("[1-9][0-9]{0,9}")
 
 
@@ -38,12 +39,14 @@ class Selected:
     :param validity: its UIDVALIDITY.
     :param uid_next: no mail had this UID or a higher one when the folder was entered; None: not told.
     :param writable: it was entered by SELECT, not EXAMINE.
+    :param codes: what the server said then.
     """
 
     name: str
     validity: str
     uid_next: int | None
     writable: bool
+    codes: tuple[Status, ...] = ()
 
 
 class Folders:
@@ -132,9 +135,17 @@ class Folders:
         codes.append(status)
         uid_next = answers.number(codes, "UIDNEXT")
         self._selected = Selected(
-            name, answers.number(codes, "UIDVALIDITY"), int(uid_next) if uid_next else None, write
+            name,
+            answers.number(codes, "UIDVALIDITY"),
+            int(uid_next) if uid_next else None,
+            write,
+            tuple(codes[:_MAX_CODES]),
         )
         return self._selected
+
+    def takes_keyword(self, keyword: str) -> bool:
+        """Whether the folder that was entered keeps a keyword."""
+        return self._selected is None or answers.takes_keyword(self._selected.codes, keyword)
 
     def _forget(self, _data: Data) -> None:
         """What EXAMINE tells of, the search that comes with it will see."""

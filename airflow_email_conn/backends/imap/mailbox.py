@@ -184,6 +184,10 @@ class ImapMailbox:
         """See `Mailbox.flag`."""
         return self._changes.store(refs, "\\Flagged", add=flagged)
 
+    def change_keywords(self, refs: Refs, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Moved:
+        """See `Mailbox.change_keywords`. :raises CapabilityError: the folder keeps no such keyword."""
+        return self._changes.change_keywords(refs, add, remove)
+
     def copy(self, refs: Refs, folder: str) -> Moved:
         """See `Mailbox.copy`."""
         return self._changes.copy(refs, folder)

@@ -152,6 +152,10 @@ class Pop3Mailbox:
         """See `Mailbox.flag`. :raises CapabilityError: always."""
         raise _no_flags("flagged")
 
+    def change_keywords(self, refs: Refs, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Moved:  # noqa: ARG002 - as above
+        """See `Mailbox.change_keywords`. :raises CapabilityError: always."""
+        raise _no_flags("given keywords")
+
     def copy(self, refs: Refs, folder: str) -> Moved:  # noqa: ARG002 - as above
         """See `Mailbox.copy`. :raises CapabilityError: always."""
         raise _no_folders("no mail can be copied")

@@ -20,17 +20,20 @@ from airflow_email_conn.wire.mime.headers import MAX_FIELDS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["BARE", "STATE", "SUMMARY", "state", "summary"]
+__all__ = ["BARE", "KEYWORDS", "STATE", "SUMMARY", "keywords", "state", "summary"]
 
 # MAPI properties by type and number (Graph: "singleValueLegacyExtendedProperty"; [MS-OXPROPS]).
 _SIZE: Final = "Integer 0xE08"  # PidTagMessageSize: in Exchange's store, about that of the mail on the wire
 _LAST_VERB: Final = "Integer 0x1081"  # PidTagLastVerbExecuted ([MS-OXOMSG] 2.2.1.20)
 _ANSWERED: Final = frozenset({102, 103})  # answered, to the sender or to all; 104 is forwarded
 _PROPERTIES: Final = f"singleValueExtendedProperties($filter=id eq '{_SIZE}' or id eq '{_LAST_VERB}')"
-_STATE: Final = "id,parentFolderId,receivedDateTime,isRead,flag"
+_STATE: Final = "id,parentFolderId,receivedDateTime,isRead,flag,categories"
+_MAX_KEYWORDS: Final = 1000  # of a mail
 
 #: What is to be asked for to know that there is a mail, and when it came.
 BARE: Final = {"$select": "id,receivedDateTime"}
+#: The same to know its categories, and where it lies.
+KEYWORDS: Final = {"$select": "id,parentFolderId,categories"}
 #: The same to know a mail's state, and for its summary. The attachments come with every mail:
 #: a summary always has them, `hasAttachments` does not tell of pictures in the text, and a request for each
 #: mail would be a hundred in the place of one.
@@ -45,13 +48,21 @@ SUMMARY: Final = {
 
 
 def state(item: dict[str, Any]) -> dict[str, Any]:
-    """What the server alone knows of a mail: received, seen, flagged, answered, as a MailSummary has them."""
+    """What the server alone knows of a mail: received, flags and keywords, as a MailSummary has them."""
     return {
         "received": moment(item.get("receivedDateTime")),
         "seen": item.get("isRead") is True,
         "flagged": mapping(item.get("flag")).get("flagStatus") == "flagged",
         "answered": _property(item, _LAST_VERB) in _ANSWERED,
+        "keywords": keywords(item),
     }
+
+
+def keywords(item: dict[str, Any]) -> tuple[str, ...]:
+    """The categories of a mail."""
+    found = item.get("categories")
+    told = [one for one in found if isinstance(one, str) and one] if isinstance(found, list) else []
+    return tuple(told[:_MAX_KEYWORDS])
 
 
 def summary(item: dict[str, Any], folder: str, header_names: Iterable[str] = ()) -> MailSummary:

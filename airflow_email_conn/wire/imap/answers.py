@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.wire.imap.engine import Data, Status
 
-__all__ = ["capabilities", "copied", "found_uids", "listed_folder", "number"]
+__all__ = ["capabilities", "copied", "found_uids", "listed_folder", "number", "takes_keyword"]
 
 # RFC 6154 2; Cyrus writes them in lower case.
 _SPECIAL_USES = {
@@ -83,6 +83,15 @@ def number(statuses: Iterable[Status], code: str) -> str:
         if status.code == code and status.args.isdigit() and len(status.args) <= MAX_DIGITS:
             return status.args.decode("ascii")
     return ""
+
+
+def takes_keyword(statuses: Iterable[Status], keyword: str) -> bool:
+    """Whether a folder keeps a keyword, by PERMANENTFLAGS of its SELECT (RFC 9051 7.1)."""
+    for status in statuses:
+        if status.code == "PERMANENTFLAGS":
+            kept = status.args.strip(b"() ").lower().split()
+            return b"\\*" in kept or keyword.lower().encode("ascii", "replace") in kept
+    return True  # where it is not told, the client should assume so
 
 
 def copied(statuses: Iterable[Status]) -> tuple[str, dict[int, int]]:

@@ -167,6 +167,14 @@ def uid_store(uid_set: str, flag: str, *, add: bool) -> Command:
     return Command("STORE", (line.encode("ascii"),))
 
 
+def check_keyword(keyword: str) -> None:
+    """Nothing for a keyword that every server can take. :raises QueryError: another one."""
+    if keyword.startswith("\\") or not _FLAG.fullmatch(keyword):
+        raise QueryError(
+            f"keywords: {keyword!r:.120} is none of IMAP's: up to 100 of A-Z, a-z, 0-9, $, _, . and -"
+        )
+
+
 def uid_copy(uid_set: str, name: str) -> Command:
     """UID COPY (RFC 9051 6.4.7)."""
     return Command("COPY", (b"UID COPY " + uid_set.encode("ascii") + b" ", folder_name(name)))

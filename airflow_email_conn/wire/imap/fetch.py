@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_HEADER",
+    "MAX_KEYWORDS",
     "SIZE",
     "STRUCTURE",
     "UNDESCRIBED",
@@ -45,6 +46,7 @@ __all__ = [
 STRUCTURE = b"(UID BODYSTRUCTURE)"
 UNDESCRIBED = "the server did not describe the parts of the mail"  # a defect of its summary
 SIZE = b"(UID RFC822.SIZE)"
+MAX_KEYWORDS = 1000  # of a mail; Dovecot and Cyrus keep some hundred in a folder at most
 MAX_HEADER = 256 * 1024  # octets of a mail's envelope headers that are looked at
 Items: TypeAlias = "dict[bytes, Value]"
 
@@ -160,10 +162,15 @@ def section(before: bytes) -> str:
 
 
 def flags(found: Items) -> dict[str, Any]:
-    """The flags that a mail has, by the names of MailSummary's fields."""
+    """The flags and keywords that a mail has, by the names of MailSummary's fields."""
     value = found.get(b"FLAGS")
-    names = {flag.lower() for flag in value if isinstance(flag, bytes)} if isinstance(value, list) else set()
-    return {name: b"\\" + name.encode("ascii") in names for name in ("seen", "flagged", "answered")}
+    told = [flag for flag in value if isinstance(flag, bytes)] if isinstance(value, list) else []
+    names = {flag.lower() for flag in told}
+    keywords = [flag.decode("utf-8", "replace") for flag in told if flag and not flag.startswith(b"\\")]
+    return {
+        **{name: b"\\" + name.encode("ascii") in names for name in ("seen", "flagged", "answered")},
+        "keywords": tuple(keywords[:MAX_KEYWORDS]),
+    }
 
 
 def received(found: Items) -> datetime | None:

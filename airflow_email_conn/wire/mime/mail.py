@@ -30,6 +30,7 @@ def parse(
     seen: bool = False,
     flagged: bool = False,
     answered: bool = False,
+    keywords: tuple[str, ...] = (),
 ) -> Mail:
     """The mail that the bytes are, or the nearest to it. Never raises.
 
@@ -51,6 +52,7 @@ def parse(
         seen=seen,
         flagged=flagged,
         answered=answered,
+        keywords=keywords,
         attachments=attachments(scanned.root, where, lambda part: _decoded_size(raw, part)),
         headers=tuple([(name, words.decode(value)) for name, value in scanned.fields]),
         text=_text(raw, plain, defects),
