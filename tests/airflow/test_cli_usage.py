@@ -17,7 +17,7 @@ from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, Deadl
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.triggers.base import BaseEventTrigger
 from airflow.utils.session import create_session
-from sqlalchemy import delete
+from sqlalchemy import delete, select, update
 
 from airflow_email_conn.notifications.mail import EmailNotifier
 from airflow_email_conn.operators.mail import FetchEmailOperator, SendEmailOperator
@@ -37,15 +37,18 @@ class Watching(BaseEventTrigger, EmailTrigger):
 
 @pytest.fixture
 def stored(database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Connections `used` and `idle`, and one of another type; no DAG, and none left behind."""
+    """Connections `used` and `idle`, and one of another type; no DAG that is there, and none left behind."""
     monkeypatch.delenv("AIRFLOW_CONN_EMAIL_DEFAULT", raising=False)
     names = {"used": "email", "idle": "email", "bank": "http"}
     with create_session() as session:
         for conn_id, kind in names.items():
             session.merge(Connection(conn_id=conn_id, conn_type=kind, **FILLED))
         session.merge(DagBundleModel(name="cli"))
+        others = list(session.scalars(select(DagModel.dag_id).where(~DagModel.is_stale)))
+        session.execute(update(DagModel).where(DagModel.dag_id.in_(others)).values(is_stale=True))
     yield
     with create_session() as session:
+        session.execute(update(DagModel).where(DagModel.dag_id.in_(others)).values(is_stale=False))
         session.execute(delete(Connection).where(Connection.conn_id.in_(names)))
         for model in (SerializedDagModel, DagVersion, DagModel):
             session.execute(delete(model).where(model.dag_id.like("cli_%")))
