@@ -89,9 +89,10 @@ def test_recorded_session(filled: tuple[MailboxServers, str], step: int) -> None
         oracle = fetched[uid]
         assert int(items[b"RFC822.SIZE"]) == oracle[b"RFC822.SIZE"]  # type: ignore[arg-type]
         assert fetch.received(items) == oracle[b"INTERNALDATE"]
+        told = oracle[b"FLAGS"]
         assert fetch.flags(items) == {
-            name: b"\\" + name.title().encode() in oracle[b"FLAGS"]
-            for name in ("seen", "flagged", "answered")
+            **{name: b"\\" + name.title().encode() in told for name in ("seen", "flagged", "answered")},
+            "keywords": tuple(flag.decode() for flag in told if not flag.startswith(b"\\")),
         }
         envelope = items[b"ENVELOPE"]
         assert isinstance(envelope, list)
