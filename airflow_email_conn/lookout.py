@@ -13,7 +13,8 @@ from airflow_email_conn.errors import EmailError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_email_conn.backends.base import Mailbox, Position
+    from airflow_email_conn.backends.base import Mailbox
+    from airflow_email_conn.backends.position import Position
     from airflow_email_conn.model.message import MailSummary
     from airflow_email_conn.model.query import MailQuery
     from airflow_email_conn.watch import MailWatch

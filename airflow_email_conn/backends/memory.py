@@ -9,10 +9,10 @@ from airflow_email_conn.backends.base import (
     MAX_MAIL_SIZE,
     Capabilities,
     Folder,
-    Position,
     Saved,
     Unfetched,
 )
+from airflow_email_conn.backends.position import Position
 from airflow_email_conn.errors import (
     CapabilityError,
     FolderNotFoundError,

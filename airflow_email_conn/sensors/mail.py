@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_email_conn.backends.base import Position
+    from airflow_email_conn.backends.position import Position
     from airflow_email_conn.model.message import MailSummary
     from airflow_email_conn.model.query import MailQuery
 

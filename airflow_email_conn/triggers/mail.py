@@ -10,7 +10,7 @@ from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_email_conn.aio import in_thread, within
-from airflow_email_conn.backends.base import Position
+from airflow_email_conn.backends.position import Position
 from airflow_email_conn.errors import EmailError
 from airflow_email_conn.hooks.connection import settings_of
 from airflow_email_conn.hooks.tokens import tokens_for

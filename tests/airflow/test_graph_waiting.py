@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, TaskDeferred
 
-from airflow_email_conn.backends.base import Position
 from airflow_email_conn.backends.graph import limits
+from airflow_email_conn.backends.position import Position
 from airflow_email_conn.hooks import probe
 from airflow_email_conn.hooks.mail import EmailHook
 from airflow_email_conn.hooks.tokens import tokens_of

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_email_conn import lookout
-from airflow_email_conn.backends.base import Position
+from airflow_email_conn.backends.position import Position
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.triggers.mail import EmailTrigger
 from tests.airflow.leaks import leaks

@@ -7,8 +7,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from airflow_email_conn.backends.base import Position
 from airflow_email_conn.backends.imap.mailbox import ImapMailbox
+from airflow_email_conn.backends.position import Position
 from airflow_email_conn.lookout import Lookout, Wanted
 from airflow_email_conn.model.query import MailQuery
 from airflow_email_conn.model.server import Credential, Server

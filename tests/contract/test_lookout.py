@@ -18,7 +18,7 @@ from tests.contract.test_idle import done, served, strange, watching
 from tests.servers.scripted import Conversation, ScriptedServer
 
 if TYPE_CHECKING:
-    from airflow_email_conn.backends.base import Position
+    from airflow_email_conn.backends.position import Position
     from airflow_email_conn.model.message import MailSummary
     from airflow_email_conn.model.server import Server
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_email_conn.backends.base import Position, Saved, Unfetched
+from airflow_email_conn.backends.base import Saved, Unfetched
+from airflow_email_conn.backends.position import Position
 from airflow_email_conn.errors import (
     CapabilityError,
     MailNotFoundError,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_email_conn.backends.base import Position
+from airflow_email_conn.backends.position import Position
 from airflow_email_conn.errors import EmailError
 from airflow_email_conn.model.query import MailQuery
 from tests.contract.mails import RECEIVED, plain
@@ -109,7 +109,11 @@ class Rounds:
     def _something_breaks(self) -> None:
         if self.chance.random() < 0.15:
             self.graph.lose_delta_tokens(self.chance.choice(_LOSSES))
-        if self.chance.random() < 0.4:
+        if self.position and not self.position.owed and self.chance.random() < 0.1:  # not the same mail twice
+            self.graph.faults.clear()
+            skip = self.chance.randrange(3)
+            self.graph.fault(_ONE_MAIL, status=404, code="ErrorItemNotFound", skip=skip)
+        elif self.chance.random() < 0.4:
             kind = self.chance.choice(("status", "close", "cut"))
             self.graph.faults.clear()
             self.graph.fault(

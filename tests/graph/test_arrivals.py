@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_email_conn.backends.base import Position
 from airflow_email_conn.backends.graph import arrivals
+from airflow_email_conn.backends.position import Position
 from airflow_email_conn.errors import UnavailableError
 from airflow_email_conn.lookout import Lookout, Wanted
 from airflow_email_conn.model.message import MailRef

@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from airflow_email_conn.backends.base import Position
 from airflow_email_conn.backends.graph.pages import pages
+from airflow_email_conn.backends.position import Position
 from airflow_email_conn.errors import MailNotFoundError, ProtocolError, UnavailableError
 from airflow_email_conn.wire.graph.errors import NothingThereError, ResyncError
 from airflow_email_conn.wire.graph.marks import Known, mark

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         Folder,
         Moved,
         OnStep,
-        Position,
         Refs,
         Renew,
         Saved,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
         What,
         Writable,
     )
+    from airflow_email_conn.backends.position import Position
     from airflow_email_conn.model.message import Attachment, Mail, MailRef, MailSummary
     from airflow_email_conn.model.query import MailQuery
     from airflow_email_conn.model.server import Server

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from airflow_email_conn.backends.base import Position
 from airflow_email_conn.backends.imap.exchange import Exchange
+from airflow_email_conn.backends.position import Position
 from airflow_email_conn.wire.imap import answers, commands, servers
 from airflow_email_conn.wire.imap.search import search_keys
 

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
         Folder,
         Moved,
         OnStep,
-        Position,
         Refs,
         Saved,
         Unfetched,
         What,
         Writable,
     )
+    from airflow_email_conn.backends.position import Position
     from airflow_email_conn.model.message import Attachment, Mail, MailSummary
     from airflow_email_conn.model.query import MailQuery
     from airflow_email_conn.model.server import Server

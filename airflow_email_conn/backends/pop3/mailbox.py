@@ -6,12 +6,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_email_conn.backends.base import MAX_MAIL_SIZE, Capabilities, Folder, Position, Unfetched
+from airflow_email_conn.backends.base import MAX_MAIL_SIZE, Capabilities, Folder, Unfetched
 from airflow_email_conn.backends.pop3.deletion import delete
 from airflow_email_conn.backends.pop3.downloads import held, saved
 from airflow_email_conn.backends.pop3.maildrop import FOLDER, Maildrop, ambiguous
 from airflow_email_conn.backends.pop3.search import Search, check
 from airflow_email_conn.backends.pop3.session import Pop3Session
+from airflow_email_conn.backends.position import Position
 from airflow_email_conn.errors import CapabilityError, FolderNotFoundError, MailNotFoundError, NetworkError
 from airflow_email_conn.model.message import MailRef
 from airflow_email_conn.wire import mime
