@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from airflow_email_conn.model.message import MailRef
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_email_conn.backends.position import Position
     from airflow_email_conn.errors import EmailError
     from airflow_email_conn.model.draft import Draft, SendReceipt
-    from airflow_email_conn.model.message import Attachment, Mail, MailRef, MailSummary
+    from airflow_email_conn.model.message import Attachment, Mail, MailSummary
     from airflow_email_conn.model.query import MailQuery
     from airflow_email_conn.model.server import Credential
 
@@ -34,6 +36,7 @@ __all__ = [
     "Watchable",
     "What",
     "Writable",
+    "each",
 ]
 
 # Bytes of a mail that is held in memory as a whole (`fetch`, `raw`). Exchange Online and Gmail take mails of
@@ -50,6 +53,11 @@ OnStep: TypeAlias = Callable[[str], None]
 # Gives a bearer credential in the place of one that was refused, or ends soon. The argument is what the next
 # token must claim (a claims challenge, as JSON text), or empty. Raises what fetching a token raises.
 Renew: TypeAlias = "Callable[[str], Credential]"
+
+
+def each(refs: Refs) -> Iterable[MailRef]:
+    """The references, one or many."""
+    return [refs] if isinstance(refs, MailRef) else refs
 
 
 class Writable(Protocol):

@@ -11,6 +11,7 @@ from airflow_email_conn.backends.base import (
     Folder,
     Saved,
     Unfetched,
+    each,
 )
 from airflow_email_conn.backends.position import Position
 from airflow_email_conn.errors import (
@@ -205,8 +206,7 @@ class MemoryMailbox:
     # ------------------------------------------------------------ changing
 
     def _present(self, refs: Refs) -> list[MailRef]:
-        given = [refs] if isinstance(refs, MailRef) else refs
-        return [ref for ref in dict.fromkeys(given) if ref in self._mails]
+        return [ref for ref in dict.fromkeys(each(refs)) if ref in self._mails]
 
     def mark_seen(self, refs: Refs, *, seen: bool = True) -> Moved:
         """See `Mailbox.mark_seen`."""

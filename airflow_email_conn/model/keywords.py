@@ -9,7 +9,10 @@ from airflow_email_conn.errors import QueryError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["KeywordChange"]
+__all__ = ["MAX_KEYWORDS", "KeywordChange"]
+
+#: Of a mail; Dovecot and Cyrus keep some hundred in a folder at most.
+MAX_KEYWORDS: Final = 1000
 
 _LONGEST: Final = 255  # characters, in Outlook
 

@@ -114,6 +114,7 @@ class _Change:
             "add": _listed("add_keywords", operator.add_keywords),
             "remove": _listed("remove_keywords", operator.remove_keywords),
         }
+        self._labelled = KeywordChange(**self._keywords).of
         self._copy_to, self._move_to = operator.copy_to, operator.move_to
         self._create, self._delete = operator.switch("create_folder"), operator.switch("delete")
 
@@ -139,9 +140,6 @@ class _Change:
         if self._delete:
             now = {ref: now[ref] for ref in mailbox.delete(now)}
         return list(now.values())
-
-    def _labelled(self, keywords: tuple[str, ...]) -> tuple[str, ...]:
-        return KeywordChange(**self._keywords).of(keywords)
 
 
 def _listed(name: str, value: object) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_email_conn.backends.base import each
 from airflow_email_conn.backends.graph.mails import path_of
 from airflow_email_conn.errors import FolderNotFoundError, MailNotFoundError, NetworkError
 from airflow_email_conn.model.message import MailRef
@@ -11,7 +12,7 @@ from airflow_email_conn.wire.graph import messages
 from airflow_email_conn.wire.graph.values import text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow_email_conn.backends.base import Moved, Refs
     from airflow_email_conn.backends.graph.folders import Folders, Place
@@ -50,7 +51,7 @@ class Changes:
         :returns: the mails that were there.
         """
         changed: Moved = {}
-        for ref in _each(refs):
+        for ref in dict.fromkeys(each(refs)):
             try:
                 old = messages.keywords(self._mails.found(ref, messages.KEYWORDS))
                 new = change.of(old)
@@ -102,7 +103,7 @@ class Changes:
 
     def _present(self, refs: Refs) -> Iterator[MailRef]:
         """Those of the mails that lie where their references say, each looked at just before its turn."""
-        for ref in _each(refs):
+        for ref in dict.fromkeys(each(refs)):
             if self._is_there(ref):
                 yield ref
 
@@ -134,7 +135,3 @@ class Changes:
 
     def _folder_names(self) -> tuple[str, ...]:
         return tuple(folder.name for folder in self._folders.all())
-
-
-def _each(refs: Refs) -> Iterable[MailRef]:
-    return dict.fromkeys([refs] if isinstance(refs, MailRef) else refs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_email_conn.backends.base import each
 from airflow_email_conn.backends.imap.folders import uid_of
 from airflow_email_conn.errors import CapabilityError, UnavailableError
 from airflow_email_conn.model.message import MailRef
@@ -43,15 +44,18 @@ class Changes:
 
     def change_keywords(self, refs: Refs, add: Iterable[str], remove: Iterable[str]) -> Moved:
         """Add and remove keywords; returns the mails that were there."""
-        wanted = [(keyword, True) for keyword in add] + [(keyword, False) for keyword in remove]
-        for keyword, _ in wanted:
+        new, old = list(add), list(remove)
+        for keyword in (*new, *old):
             commands.check_keyword(keyword)
         changed: Moved = {}
         for present in self._present(refs):
-            for keyword, is_new in wanted:
-                if is_new and not self._folders.takes_keyword(keyword):
+            for keyword in new:
+                if not self._folders.takes_keyword(keyword):
                     raise CapabilityError(f"keywords: this folder of the IMAP server keeps no {keyword!r}")
-                self._store(present, keyword, add=is_new)
+            for keyword in new:
+                self._store(present, keyword, add=True)
+            for keyword in old:
+                self._store(present, keyword, add=False)
             changed.update({ref: ref for ref in present})
         return changed
 
@@ -179,6 +183,6 @@ def _sets(refs: Iterable[MailRef]) -> Iterable[str]:
 def _by_folder(refs: Refs) -> Iterable[list[MailRef]]:
     """The references of each folder, in order, each once."""
     groups: dict[tuple[str, str], dict[MailRef, None]] = {}
-    for ref in [refs] if isinstance(refs, MailRef) else refs:
+    for ref in each(refs):
         groups.setdefault((ref.folder, ref.validity), {})[ref] = None
     return [list(group) for group in groups.values()]

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_email_conn.backends.base import MAX_MAIL_SIZE, Capabilities, Folder, Unfetched
+from airflow_email_conn.backends.base import MAX_MAIL_SIZE, Capabilities, Folder, Unfetched, each
 from airflow_email_conn.backends.pop3.deletion import delete
 from airflow_email_conn.backends.pop3.downloads import held, saved
 from airflow_email_conn.backends.pop3.maildrop import FOLDER, Maildrop, ambiguous
@@ -14,7 +14,6 @@ from airflow_email_conn.backends.pop3.search import Search, check
 from airflow_email_conn.backends.pop3.session import Pop3Session
 from airflow_email_conn.backends.position import Position
 from airflow_email_conn.errors import CapabilityError, FolderNotFoundError, MailNotFoundError, NetworkError
-from airflow_email_conn.model.message import MailRef
 from airflow_email_conn.wire import mime
 from airflow_email_conn.wire.pop3.received import received
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_email_conn.backends.base import Moved, OnStep, Refs, Saved, What, Writable
     from airflow_email_conn.backends.pop3.maildrop import Entry
-    from airflow_email_conn.model.message import Attachment, Mail, MailSummary
+    from airflow_email_conn.model.message import Attachment, Mail, MailRef, MailSummary
     from airflow_email_conn.model.query import MailQuery
     from airflow_email_conn.model.server import Server
 
@@ -172,7 +171,7 @@ class Pop3Mailbox:
         """
         maildrop = self._current()
         present: dict[MailRef, Entry] = {}
-        for ref in [refs] if isinstance(refs, MailRef) else refs:
+        for ref in each(refs):
             with suppress(MailNotFoundError):  # a rerun meets mails that are gone
                 present[ref] = entry = maildrop.locate(ref)
                 if entry.is_copy:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_email_conn.model.keywords import MAX_KEYWORDS
 from airflow_email_conn.model.message import Address, MailRef, MailSummary
 from airflow_email_conn.wire.graph.attachments import EXPAND, attachments, links
 from airflow_email_conn.wire.graph.values import listed, mapping, moment, number, text
@@ -28,7 +29,6 @@ _LAST_VERB: Final = "Integer 0x1081"  # PidTagLastVerbExecuted ([MS-OXOMSG] 2.2.
 _ANSWERED: Final = frozenset({102, 103})  # answered, to the sender or to all; 104 is forwarded
 _PROPERTIES: Final = f"singleValueExtendedProperties($filter=id eq '{_SIZE}' or id eq '{_LAST_VERB}')"
 _STATE: Final = "id,parentFolderId,receivedDateTime,isRead,flag,categories"
-_MAX_KEYWORDS: Final = 1000  # of a mail
 
 #: What is to be asked for to know that there is a mail, and when it came.
 BARE: Final = {"$select": "id,receivedDateTime"}
@@ -62,7 +62,7 @@ def keywords(item: dict[str, Any]) -> tuple[str, ...]:
     """The categories of a mail."""
     found = item.get("categories")
     told = [one for one in found if isinstance(one, str) and one] if isinstance(found, list) else []
-    return tuple(told[:_MAX_KEYWORDS])
+    return tuple(told[:MAX_KEYWORDS])
 
 
 def summary(item: dict[str, Any], folder: str, header_names: Iterable[str] = ()) -> MailSummary:

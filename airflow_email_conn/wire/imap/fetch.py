@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_email_conn.errors import ProtocolError, QueryError
+from airflow_email_conn.model.keywords import MAX_KEYWORDS
 from airflow_email_conn.model.message import MailRef, MailSummary
 from airflow_email_conn.wire.imap import bodystructure, grammar
 from airflow_email_conn.wire.imap.sets import MAX_DIGITS
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_HEADER",
-    "MAX_KEYWORDS",
     "SIZE",
     "STRUCTURE",
     "UNDESCRIBED",
@@ -46,7 +46,6 @@ __all__ = [
 STRUCTURE = b"(UID BODYSTRUCTURE)"
 UNDESCRIBED = "the server did not describe the parts of the mail"  # a defect of its summary
 SIZE = b"(UID RFC822.SIZE)"
-MAX_KEYWORDS = 1000  # of a mail; Dovecot and Cyrus keep some hundred in a folder at most
 MAX_HEADER = 256 * 1024  # octets of a mail's envelope headers that are looked at
 Items: TypeAlias = "dict[bytes, Value]"
 
